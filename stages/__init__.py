@@ -1,0 +1,93 @@
+"""One thin script per DVC stage: `python -m stages.NAME PATHS...` (paths only; what is computed is in params.yaml).
+
+This module is what they share: reading params.yaml and machine.yaml, and turning a border error into one line.
+"""
+
+import argparse
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from vr.machine import Machine
+from vr.params import Params
+
+P = TypeVar("P", bound=Params)
+WORK = Path(".work")
+"""What an interrupted stage had done; untracked, and emptied when the stage ends."""
+
+
+def params(cls: type[P]) -> P:
+    """The stage's parameters out of ./params.yaml."""
+    return cls.read(_yaml(Path("params.yaml")))
+
+
+def machine() -> Machine:
+    """./machine.yaml, or what is found out where there is none."""
+    path = Path("machine.yaml")
+    if not path.exists():
+        return Machine()
+    try:
+        return Machine(**_yaml(path))
+    except ValueError as error:
+        raise ValueError(f"machine.yaml: {error}") from error
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        # YAML 1.2, unlike PyYAML, reads 2e-05 (which `dvc exp run -S` writes) as a number
+        document = YAML(typ="safe", pure=True).load(path.read_text())
+    except YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: should be keys and values, is {type(document).__name__}")
+    return document
+
+
+def prompt(path: Path) -> str:
+    """A system prompt's wording, from its file."""
+    text = path.read_text(encoding="utf-8").strip()
+    if not text:
+        raise ValueError(f"{path}: the prompt is empty")
+    return text
+
+
+def counts(frame: pl.DataFrame, column: str) -> str:
+    """`a 3, b 1`: how often each value of a column occurs, for a stage's log line."""
+    values = frame[column].cast(pl.String).value_counts(sort=True)
+    return ", ".join(f"{value or 'ok'} {n}" for value, n in values.iter_rows())
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage from the command line: its arguments are the function's, all paths.
+
+    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1.
+    """
+    name = Path(inspect.getfile(main)).stem
+    module = inspect.getmodule(main)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{name}",
+        description=module.__doc__ if module else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for argument in inspect.signature(main).parameters:
+        parser.add_argument(argument, type=Path, metavar=argument.upper())
+    arguments = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "filelock", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        main(**arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        logging.getLogger(name).debug("", exc_info=True)
+        sys.exit(f"{name}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted")

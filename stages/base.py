@@ -1,0 +1,42 @@
+"""The base model: the miniature's, made here and seeded, or a real one from a folder or a hub.
+
+Reads PROBLEMS and the PROMPTS folder (the miniature's tokenizer is trained on their text). Writes the model BASE.
+"""
+
+import logging
+from pathlib import Path
+
+from stages import params, prompt, run
+from vr import base_model, tables
+from vr.params import Base
+
+
+def main(problems: Path, prompts: Path, base: Path) -> None:
+    p = params(Base)
+    if p.source != "miniature":
+        base_model.fetch(p.source, p.revision, base)
+        logging.info("%s from %s", base, p.source)
+        return
+    train = tables.read(problems, tables.Problems)
+    texts = [
+        text
+        for template in ("A", "B")
+        for text in base_model.tokenizer_texts(
+            train, prompt(prompts / "reasoner.txt"), prompt(prompts / f"posterior_{template}.txt"), template
+        )
+    ]
+    base_model.make_miniature(
+        texts,
+        base,
+        hidden_size=p.hidden_size,
+        layers=p.layers,
+        heads=p.heads,
+        vocabulary=p.vocabulary,
+        markers=p.markers,
+        seed=p.seed,
+    )
+    logging.info("%s: hidden size %d, %d layers, markers as %s", base, p.hidden_size, p.layers, p.markers)
+
+
+if __name__ == "__main__":
+    run(main)

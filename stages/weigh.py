@@ -1,0 +1,49 @@
+"""The weights rho~ of the first K seeds' traces (steps 5; Eq. 6 and 8).
+
+Reads PROBLEMS and, of the folders TRACES, LOGPS_INITIAL, LOGPS_POSTERIOR and LIKELIHOOD, the files of those seeds
+(never all that lie there: a dropped seed's file may still). Writes WEIGHTS (tables.Weights).
+"""
+
+import logging
+from pathlib import Path
+
+import polars as pl
+
+from stages import counts, params, run
+from vr import tables, weights
+from vr.params import Weigh
+
+
+def main(
+    problems: Path, traces: Path, logps_initial: Path, logps_posterior: Path, likelihood: Path, weights_out: Path
+) -> None:
+    p = params(Weigh)
+    seeds = p.seeds[: p.K]
+
+    def of_seeds(folder: Path, schema: type, columns: tuple[str, ...]) -> pl.DataFrame:
+        return pl.concat(
+            tables.read(folder / f"seed={seed}.parquet", schema, (*weights.KEY, *columns)) for seed in seeds
+        )
+
+    frame = weights.weigh(
+        tables.read(problems, tables.Problems, ("problem_id", "source", "split")).filter(split="train"),
+        of_seeds(traces, tables.Traces, ("trace_tokens", "finish")),
+        of_seeds(logps_initial, tables.Logps, ("trace_logp_sum", "trace_tokens", "answer_logp_sum", "answer_tokens")),
+        of_seeds(logps_posterior, tables.Logps, ("trace_logp_sum", "trace_tokens")),
+        of_seeds(likelihood, tables.Likelihood, ("log_likelihood", "reason")),
+        estimator=p.estimator,
+        seeds=seeds,
+        ratio=p.ratio,
+        max_trace_tokens=p.max_trace_tokens,
+        weak_verifier_sources=p.weak_verifier_sources,
+    )
+    tables.write(frame, weights_out, tables.Weights)
+    ess = weights.effective_sample_size(frame)["effective_sample_size"]
+    logging.info(
+        "%s, K = %d: %d traces: %s; %d of %d questions without weight; effective sample size %.2f",
+        p.estimator, p.K, frame.height, counts(frame, "reason"), (ess == 0).sum(), len(ess), ess.mean(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""How it runs: ranks, batches and workers of this machine. Never what is computed.
+
+What machine.yaml leaves out is found out from the machine; changing any of it invalidates no stage.
+"""
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Machine(BaseModel):
+    """The entries of machine.yaml, all optional."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    train_ranks: Positive | None = None
+    """training processes; default: one a GPU, on CPU one"""
+    train_micro_batch: Positive | None = None
+    """rows a rank takes at once; default: on CPU up to 64, on GPUs 1"""
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    """DeepSpeed ZeRO stage"""
+    checkpoint_steps: Positive = 100
+    """optimisation steps between two checkpoints"""
+    tensor_parallel: Positive | None = None
+    """vLLM: GPUs a model is split over; default: all"""
+    kv_cache_gib: Positive = 2
+    """vLLM on CPU: memory for keys and values"""
+    max_sequences: Positive = 256
+    """vLLM: sequences in flight"""
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """vLLM: share of a GPU's memory"""
+    score_tokens: Positive = 16384
+    """tokens in one scoring batch, padding included"""
+    verify_workers: Positive | None = None
+    """verifier processes; default: one a core"""
+    threads: Positive = 1
+    """compute threads a CPU process; small models are slower with more"""
+
+
+def gpus() -> int:
+    """GPUs that torch sees, without importing torch where no driver is."""
+    if not os.path.exists("/dev/nvidiactl"):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

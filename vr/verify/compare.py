@@ -1,0 +1,96 @@
+"""Comparing what a program gave with what was expected. All of it happens in the grader.
+
+Printed output: line ends, trailing spaces and blank lines are forgiven; the order and the number of lines
+and of tokens are not. An expected integer must be met exactly (3.0 for 3 is allowed), an expected decimal
+within 1e-6 relative or 1e-9 absolute. Only ASCII numerals are numbers.
+Returned values: types are exact, a tuple counts as a list, a bool is no integer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+RELATIVE, ABSOLUTE = 1e-6, 1e-9
+NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+MAX_NUMERAL_CHARACTERS = 400
+
+
+def close(expected: float, given: float) -> bool:
+    """Equal within the tolerance; infinities and nan only to themselves."""
+    if math.isnan(expected) or math.isnan(given):
+        return math.isnan(expected) and math.isnan(given)
+    return math.isclose(expected, given, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def same_token(expected: str, given: str) -> bool:
+    """Two words of output."""
+    if expected == given:
+        return True
+    if max(len(expected), len(given)) > MAX_NUMERAL_CHARACTERS:
+        return False
+    if not NUMERAL.fullmatch(expected) or not NUMERAL.fullmatch(given):
+        return False
+    if INTEGER.fullmatch(expected):
+        return not INTEGER.fullmatch(given) and Decimal(expected) == Decimal(given)
+    return close(float(expected), float(given))
+
+
+def joined(expected: Any) -> str:
+    """Expected output as text: APPS and TACO give a text or a list of lines. Raises TypeError for neither."""
+    if isinstance(expected, str):
+        return expected
+    if isinstance(expected, list):
+        return "\n".join(joined(item) for item in expected)
+    if isinstance(expected, (int, float)) and not isinstance(expected, bool):
+        return str(expected)
+    raise TypeError(f"neither text nor lines: {type(expected).__name__}")
+
+
+def same_output(expected: str, given: str) -> bool:
+    """Whole outputs, line by line and token by token."""
+    if expected.strip() == given.strip():
+        return True
+    left, right = token_lines(expected), token_lines(given)
+    return len(left) == len(right) and all(
+        len(a) == len(b) and all(map(same_token, a, b)) for a, b in zip(left, right, strict=True)
+    )
+
+
+def token_lines(text: str) -> list[list[str]]:
+    """The tokens of each line that has any."""
+    return [tokens for line in text.replace("\r\n", "\n").split("\n") if (tokens := line.split())]
+
+
+def same_result(expected: Any, given: Any) -> bool:
+    """The result of a call; a test may give the value or a list that holds just the value."""
+    if same_value(expected, given):
+        return True
+    return isinstance(expected, list) and len(expected) == 1 and same_value(expected[0], given)
+
+
+def same_value(expected: Any, given: Any) -> bool:
+    """Values decoded from JSON; dictionaries of the program come tagged, see ``child.plain``."""
+    if isinstance(given, dict):
+        return isinstance(expected, dict) and set(given) == {"dict"} and same_dict(expected, given["dict"])
+    if isinstance(expected, bool) or isinstance(given, bool):
+        return expected is given
+    if isinstance(expected, int) and isinstance(given, int):
+        return expected == given
+    if isinstance(expected, (int, float)) and isinstance(given, (int, float)):
+        try:
+            return close(float(expected), float(given))
+        except OverflowError:
+            return False
+    if isinstance(expected, list):
+        return isinstance(given, list) and len(expected) == len(given) and all(map(same_value, expected, given))
+    return type(expected) is type(given) and bool(expected == given)
+
+
+def same_dict(expected: dict[str, Any], pairs: list[list[Any]]) -> bool:
+    """JSON has text keys only: keys are compared as text."""
+    given = {key if isinstance(key, str) else str(key): value for key, value in pairs}
+    return expected.keys() == given.keys() and all(same_value(expected[key], given[key]) for key in expected)

@@ -1,0 +1,73 @@
+"""math-verify, sympy and latex2sympy2 behind two functions: read a LaTeX string, compare two values.
+
+Their own time-outs are off (they use signal.alarm, which fails in threads and never fires inside C code):
+the worker pool kills instead. Only math-verify's LaTeX reader is used, a grammar; its reader for plain
+expressions, which goes through Python's ``eval``, is never reached. Memory and time are the caller's to bound.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+import math_verify.grader
+import math_verify.parser
+import sympy
+from latex2sympy2_extended.latex2sympy2 import NormalizationConfig
+
+for quiet in ("math_verify.parser", "math_verify.grader"):
+    logging.getLogger(quiet).setLevel(logging.CRITICAL)
+
+SPELLING = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
+)
+READER = math_verify.parser.LatexExtractionConfig(boxed_match_priority=0, normalization_config=SPELLING)
+
+
+@functools.lru_cache(maxsize=512)
+def read_latex(text: str) -> Any | None:
+    """The sympy value of a LaTeX string, or None where the grammar does not know it."""
+    values = math_verify.parser.parse(
+        rf"$\boxed{{{text}}}$", [READER], fallback_mode="no_fallback", parsing_timeout=None  # type: ignore[arg-type]
+    )
+    if not values or isinstance(values[0], str):
+        return None
+    return values[0]
+
+
+def same_value(gold: str, answer: str) -> bool:
+    """Whether math-verify finds two LaTeX strings equal; False where it can read only one."""
+    left, right = read_latex(gold), read_latex(answer)
+    if left is None or right is None:
+        return False
+    return bool(
+        math_verify.grader.verify(left, right, allow_set_relation_comp=True, timeout_seconds=None)  # type: ignore[arg-type]
+    )
+
+
+def same_equation(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
+    """Whether two equations (left, right) have the same solutions: their differences are proportional."""
+    sides = [read_latex(side) for side in (*gold, *answer)]
+    if not all(isinstance(side, sympy.Expr) for side in sides):
+        return False
+    first, second = sides[0] - sides[1], sides[2] - sides[3]  # type: ignore[operator]
+    if first.free_symbols != second.free_symbols:
+        return False
+    try:
+        ratio = sympy.simplify(first / second)
+    except (ZeroDivisionError, TypeError, ValueError, NotImplementedError):
+        return False
+    return bool(ratio.is_number and ratio.is_finite and ratio.is_nonzero)
+
+
+def numeric_value(text: str) -> float | None:
+    """The value of a constant real expression as a float; None for anything else."""
+    value = read_latex(text)
+    if not isinstance(value, sympy.Expr) or value.free_symbols:
+        return None
+    try:
+        number = complex(value.evalf(25))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number.real if abs(number.imag) < 1e-20 else None

@@ -1,0 +1,95 @@
+"""Finding the answer in a solution: the last balanced box, else what follows an "answer is".
+
+Plain text functions, linear in the length of the text. Never the last number of the text: a solution that
+names no answer has none. Nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import re
+
+END_OF_THOUGHT = "</think>"
+TAIL_CHARACTERS = 20_000
+"""Only the end of a solution is searched: an answer stands there, and a flood costs nothing."""
+
+BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
+BARE_BOXED = re.compile(r"\\?[^\s\\{}$,.;]+")
+BETWEEN_JOINED_BOXES = re.compile(
+    r"[\s$.,;]*(?:\\(?:text|quad|qquad)\s*\{?)?\s*(?:or|and|,)\s*\}?[\s$]*(?:[a-zA-Z](?:_\{?\w\}?)?\s*=)?[\s$]*"
+)
+ANCHOR = re.compile(r"(?:answer\W{0,4}(?:\bis\b|:|=)|####|答案(?:是|为|：|:))\W{0,4}?\s*", re.IGNORECASE)
+CLAUSE_END = re.compile(r"[.!?]\s|[.!?]$|[,;]\s|。|，|\s(?:because|since|which|as|for|so)\s", re.IGNORECASE)
+MATHS_SPAN = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.\-]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def final_answer(solution: str) -> str | None:
+    """The answer that a solution names, or None.
+
+    Boxes joined by "or", "and" or a comma ("x = boxed 2 or x = boxed 3") are one answer of several parts.
+    """
+    text = solution.rsplit(END_OF_THOUGHT, 1)[-1][-TAIL_CHARACTERS:]
+    boxes = find_boxes(text)
+    if boxes:
+        first = len(boxes) - 1
+        while first and BETWEEN_JOINED_BOXES.fullmatch(text[boxes[first - 1][1] : boxes[first][0]]):
+            first -= 1
+        answer = ", ".join(content for _, _, content in boxes[first:]).strip()
+        return answer or None
+    return None if BOX.search(text) else after_anchor(text)
+
+
+def find_boxes(text: str) -> list[tuple[int, int, str]]:
+    """Balanced outermost boxes: (start, end, content). A box that is never closed is none."""
+    boxes: list[tuple[int, int, str]] = []
+    closing = matching_braces(text)
+    position = 0
+    for match in BOX.finditer(text):
+        if match.start() < position:
+            continue
+        at = match.end()
+        if text.startswith("{", at):
+            if at not in closing:
+                continue
+            position = closing[at] + 1
+            boxes.append((match.start(), position, text[at + 1 : position - 1]))
+        elif bare := BARE_BOXED.match(text, at):
+            position = bare.end()
+            boxes.append((match.start(), position, bare.group()))
+    return boxes
+
+
+def matching_braces(text: str) -> dict[int, int]:
+    """Position of each opening brace -> position of its closing one; escaped braces do not count."""
+    pairs: dict[int, int] = {}
+    open_at: list[int] = []
+    for match in re.finditer(r"\\.|[{}]", text, re.DOTALL):
+        if match.group() == "{":
+            open_at.append(match.start())
+        elif match.group() == "}" and open_at:
+            pairs[open_at.pop()] = match.start()
+    return pairs
+
+
+def after_anchor(text: str) -> str | None:
+    """What follows the last "answer is", "answer:" or "####", up to the end of its clause."""
+    anchors = list(ANCHOR.finditer(text))
+    if not anchors:
+        return None
+    line = text[anchors[-1].end() :].lstrip().split("\n")[0].strip("* \t")
+    if maths := MATHS_SPAN.match(line):
+        return next(group for group in maths.groups() if group).strip() or None
+    answer = CLAUSE_END.split(line)[0].strip("*_ \t:")
+    return answer or None
+
+
+def last_program(solution: str) -> str | None:
+    """The last fenced block of a solution; a text without fences that looks like a program, as it is."""
+    text = solution.rsplit(END_OF_THOUGHT, 1)[-1]
+    blocks = [match.group(2) for match in FENCE.finditer(text) if match.group(2).strip()]
+    if blocks:
+        return blocks[-1]
+    looks_like_program = re.search(
+        r"^\s*(?:import \w|from \w+ import|def \w+\(|class \w+|print\(|\w+\s*=\s*\S|for .+:$|while .+:$)", text, re.M
+    )
+    return text if looks_like_program else None

@@ -1,0 +1,104 @@
+"""The ladder of isolation: which level this machine offers, found by attacking it at start-up.
+
+full (bubblewrap and native), native (Landlock, seccomp and limits, no package needed), else nothing: then
+programs are not run unless the caller says so, and what is open is listed. A level counts only when every
+small attack is held off and an honest program still runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass
+
+from vr.verify.sandbox import Sandbox, SandboxFailure, SealedFile
+
+LEVELS = ("full", "native")
+
+HONEST = "import decimal\nprint(sum(map(int, input().split())))"
+
+ATTACKS = {
+    "read a file": "print(open({secret!r}).read())",
+    "write a file": "open({target!r}, 'w').write('x')\nprint('done')",
+    "start a process": "import os\nif os.fork() == 0: os._exit(0)\nprint('done')",
+    "run a command": "import subprocess\nprint(subprocess.run(['/bin/echo', 'done'], capture_output=True).stdout)",
+    "open a connection": "import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)\nprint('done')",
+    "send a datagram": "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    "s.sendto(b'x', ('127.0.0.1', {port}))\nprint('done')",
+    "signal the parent": "import os\nos.kill(os.getppid(), 0)\nprint('done')",
+    "change a file's mode": "import os\nos.chmod({secret!r}, 0o777)\nprint('done')",
+    "take more memory": "x = bytearray(3 << 30)\nprint('done')",
+}
+"""Each prints something only if it got through."""
+
+
+class IsolationUnavailable(RuntimeError):
+    """No level of isolation holds on this machine, and the caller did not allow to run without."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What came of probing one level: the attacks that got through, and why it cannot be used at all."""
+
+    level: str
+    got_through: tuple[str, ...]
+    broken: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether programs may run at this level."""
+        return not self.got_through and not self.broken
+
+
+@functools.cache
+def probe(level: str) -> Probe:
+    """Try every small attack at a level. The answer is kept for the life of the process."""
+    if level == "full" and not shutil.which("bwrap"):
+        return Probe(level, (), "bubblewrap (bwrap) is not installed")
+    sandbox = Sandbox(level)
+    try:
+        if run_once(sandbox, HONEST, b"20 22\n") != b"42\n":
+            return Probe(level, (), "an honest program does not run")
+        with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+            secret = os.path.join(folder, "secret")
+            with open(secret, "w") as file:
+                file.write("secret")
+            facts = {"secret": secret, "target": os.path.join(folder, "x"), "port": listener.getsockname()[1]}
+            through = [name for name, code in ATTACKS.items() if run_once(sandbox, code.format(**facts), b"")]
+            if os.path.exists(facts["target"]) and "write a file" not in through:
+                through.append("write a file")
+    except SandboxFailure as failure:
+        return Probe(level, (), str(failure))
+    finally:
+        sandbox.close()
+    return Probe(level, tuple(through), "")
+
+
+def run_once(sandbox: Sandbox, code: str, stdin: bytes) -> bytes:
+    """What a program prints."""
+    job = json.dumps({"code": code, "name": None}).encode("ascii")
+    with SealedFile(job) as job_file, SealedFile(stdin) as stdin_file:
+        return sandbox.run(job_file, stdin_file, cpu_seconds=2).output
+
+
+def choose_level(*, allow_unsafe: bool = False) -> str:
+    """The highest level that holds; ``unsafe`` if none does and the caller allows it.
+
+    Raises IsolationUnavailable, with what was tried and what was open, if none does and it does not.
+    """
+    probes = []
+    for level in LEVELS:
+        probes.append(probe(level))
+        if probes[-1].holds:
+            return level
+    if allow_unsafe:
+        return "unsafe"
+    tried = "; ".join(f"{p.level}: {p.broken or 'open to ' + ', '.join(p.got_through)}" for p in probes)
+    raise IsolationUnavailable(
+        f"programs cannot be isolated on this machine ({tried}). Install bubblewrap or use a kernel with Landlock "
+        f"and seccomp; --allow-unsafe-execution runs them regardless."
+    )

@@ -1,0 +1,452 @@
+r"""Mathematics: is the answer of a solution equal to the reference?
+
+In layers, each of which decides or passes on: the same string, a choice letter, words, an exact number,
+the outer shape (list, set, tuple, interval, matrix, relation) with its parts compared one by one, and last
+math-verify on two short strings. What no layer finds equal is wrong. Model text is never evaluated as Python.
+
+Decisions: a percentage equals its number with or without the sign (50% = 50 = 0.5); units and degrees may
+be left out but not differ; a decimal of at least six digits may stand for the number that rounds to it;
+round and square brackets differ; the order of a list or a set is free, that of a tuple is not.
+Does not prove identities: two formulas that sympy cannot show equal are taken as different.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from vr.verify import engine, shapes
+from vr.verify.choice import read_choice
+from vr.verify.exact import TooLarge, as_decimal, decimals, exact_value, is_decimal, significant_digits
+from vr.verify.extract import ANCHOR, BOX, final_answer
+from vr.verify.normalise import normalise, words
+from vr.verify.registry import Workplace
+from vr.verify.types import Finding, Task
+
+MAX_ANSWER_CHARACTERS = 1_000
+MAX_NESTING = 40
+ROUNDED_DIGITS = 6
+"""A decimal with fewer significant digits is not taken for an irrational or repeating number."""
+
+NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty"
+).split()
+REAL_LINE = {r"\mathbb{R}", r"(-\infty,\infty)", "allrealnumbers", "allreals", r"(-\infty,+\infty)"}
+EMPTY_SET = {r"\emptyset", r"\{\}", "nosolution", "nosolutions", "norealsolutions", "none"}
+UNIT = re.compile(r"(?<=[\d})!.\s])\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*(\^\{?(-?\d)\}?)?$")
+DEGREES = re.compile(r"\s*(?:\^\{\\circ\}\s*[CFK]?|\\text\s*\{\s*degrees?\s*\}|(?<=\d)\s+degrees?)$")
+PLAIN_UNIT = re.compile(
+    r"(?<=\d)\s*((?:square|cubic|sq\.?|cu\.?)?\s*(?:cm|mm|km|m|ft|feet|foot|in|inch|inches|yards?|miles?|meters?"
+    r"|metres?|kg|g|grams?|lbs?|pounds?|hours?|minutes?|seconds?|days?|weeks?|years?|mph|km/h|m/s|dollars?|cents?"
+    r"|units?|units squared|liters?|litres?|ways?|people|students|points?|times))\s*(\^\{?(\d)\}?)?$"
+)
+MEMBER_OF = re.compile(r"\\?[a-zA-Z](?:_\{?\w\}?)?\s*\\in(?![a-zA-Z])\s*")
+BASE = re.compile(r"(?:\\text\s*\{)?([0-9A-Fa-f]+)\}?_\{?(?:\\text\s*\{)?\s*(\d{1,2}|two|eight|ten|sixteen)\s*\}?\}?")
+RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*:\s*(\d+(?:\.\d+)?)\s*")
+TOWER = re.compile(r"\^\s*\{[^{}]*\^\s*(?:\{[^{}]*\^|\{?-?\d{3,}|\{[^{}]*\{[^{}]*\^)|\^\d+\^")
+HEAVY = re.compile(
+    r"\\(?:int|iint|iiint|oint|sum|prod|lim)(?![a-zA-Z])|\\bmod|\\pmod|\\mod(?![a-zA-Z])|\d{5,}\s*!|!\s*!|\}\s*!"
+    r"|\^\s*\{?-?\d{5,}|\^\s*\{[^{}]*\^\s*\{?-?\d"
+)
+
+
+def judge_math(task: Task, workplace: Workplace) -> Finding:
+    """Compare the answer of a solution with a reference answer or the box of a reference solution."""
+    gold = reference_answer(task.reference or "")
+    if not gold:
+        return Finding("unparsable_reference", "empty reference" if not (task.reference or "").strip() else "no answer in it")
+    answer = final_answer(task.answer or "")
+    if answer is None or not normalise(answer[: MAX_ANSWER_CHARACTERS + 1]):
+        return Finding("no_answer", "no box and no 'answer is'")
+    if len(answer) > MAX_ANSWER_CHARACTERS:
+        return Finding("wrong", f"answer longer than {MAX_ANSWER_CHARACTERS} characters")
+    if equal_answers(gold, answer):
+        return Finding("correct")
+    if not readable(gold):
+        return Finding("unparsable_reference", f"cannot read {gold[:80]!r}")
+    return Finding("wrong")
+
+
+def reference_answer(reference: str) -> str | None:
+    """The reference itself where it is an answer; the answer that it names where it is a solution."""
+    if BOX.search(reference) or ANCHOR.search(reference):
+        answer = final_answer(reference)
+    else:
+        answer = reference.strip()
+    return answer if answer and len(answer) <= MAX_ANSWER_CHARACTERS and normalise(answer) else None
+
+
+def readable(gold: str) -> bool:
+    """Whether a comparison with this reference could have succeeded by more than the same string."""
+    text = normalise(gold)
+    if not any(character.isalnum() for character in text) and squeezed(text) not in EMPTY_SET:
+        return False
+    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text) or not shapes.balanced(re.sub(r"[\[\]()]", "", text)):
+        return False
+    return True
+
+
+def equal_answers(gold: str, answer: str) -> bool:
+    """Whether two answers, as extracted, are equal."""
+    left, right = normalise(gold), normalise(answer)
+    if squeezed(left) == squeezed(right):
+        return True
+    if (chosen := equal_choice(left, right)) is not None:
+        return chosen
+    if (spoken := equal_words(left, right, gold)) is not None:
+        return spoken
+    if max(shapes.depth_of(left), shapes.depth_of(right)) > MAX_NESTING:
+        return False
+    return equal_parts(left, right, top=True) or equal_as_spaced_list(gold, answer)
+
+
+def squeezed(text: str) -> str:
+    """The text without spaces."""
+    return re.sub(r"\s+", "", text)
+
+
+def equal_choice(gold: str, answer: str) -> bool | None:
+    """Compare letters where the reference is one; None where it is none."""
+    choice = read_choice(gold)
+    if choice is None or (re.fullmatch(r"[A-J]\W+.*", gold) and not re.match(r"[A-J][.:)]", gold)):
+        return None
+    letter, content = choice
+    chosen = read_choice(answer)
+    if chosen is not None:
+        return chosen[0] == letter
+    return bool(content) and equal_parts(normalise(content), answer, top=True)
+
+
+def equal_words(gold: str, answer: str, raw_gold: str) -> bool | None:
+    """Compare as words where the reference consists of words; None where it does not."""
+    left, right = words(gold), words(answer)
+    for names in (REAL_LINE, EMPTY_SET):
+        if any(squeezed(form) in names for form in (gold, left)):
+            if any(squeezed(form) in names for form in (answer, right)):
+                return True
+            if squeezed(left) in names and "\\" not in gold:
+                return None
+    if right in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", left):
+        return NUMBER_WORDS.index(right) == int(left)
+    if left in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", right):
+        return NUMBER_WORDS.index(left) == int(right)
+    is_words = re.fullmatch(r"[^\W\d_][^\W\d_ ,'/-]*(?:[ ,'/-]+[^\W\d_]+)*", left) is not None
+    marked = r"\text" in gold and not re.sub(r"\\text\s*\{[^{}]*\}", "", gold).strip(" ,.()\\")
+    if is_words and (marked or (len(left) > 3 and "\\" not in gold and "^" not in gold)):
+        return left == right or strip_article(left) == strip_article(right)
+    return None
+
+
+def strip_article(text: str) -> str:
+    """Words without a leading article."""
+    return re.sub(r"^(?:the|an?) ", "", text)
+
+
+def equal_as_spaced_list(gold: str, answer: str) -> bool:
+    """``100, 200`` against ``100,200``: the comma separates where either side has a space after it."""
+    if not any(re.search(r"\d,\s+\d", text) for text in (gold, answer)):
+        return False
+    left, right = (re.sub(r"(?<=\d),\s*(?=\d)", ", ", re.sub(r"[${}\\]", "", text)) for text in (gold, answer))
+    pattern = r"\s*-?\d{1,3}(, -?\d{1,3})+\s*"
+    if not (re.fullmatch(pattern, left) and re.fullmatch(pattern, right)):
+        return False
+    return sorted(left.replace(" ", "").split(",")) == sorted(right.replace(" ", "").split(","))
+
+
+def equal_parts(gold: str, answer: str, top: bool = False) -> bool:
+    """Compare two normalised strings by shape, then by value."""
+    if squeezed(gold) == squeezed(answer):
+        return True
+    gold, answer = MEMBER_OF.sub("", gold), MEMBER_OF.sub("", answer)
+    decided = first_decision(gold, answer, SHAPE_RULES)
+    if decided is None and (r"\pm" in gold or r"\pm" in answer):
+        decided = equal_unordered(expand_signs(gold), expand_signs(answer))
+    return equal_scalars(gold, answer) if decided is None else decided
+
+
+Rule = Callable[[str, str], "bool | None"]
+
+
+def first_decision(gold: str, answer: str, rules: Sequence[Rule]) -> bool | None:
+    """The verdict of the first rule that applies."""
+    return next((verdict for rule in rules if (verdict := rule(gold, answer)) is not None), None)
+
+
+def by_matrix(gold: str, answer: str) -> bool | None:
+    """Matrices: the same rows and columns, every cell equal."""
+    left, right = shapes.matrix_rows(gold), shapes.matrix_rows(answer)
+    if left is None and right is None:
+        return None
+    if left is None or right is None:
+        column = left or right or []
+        flat = shapes.bracketed(answer if left else gold)
+        if flat and flat[0] == "(" and all(len(row) == 1 for row in column):
+            return equal_ordered([row[0] for row in column], flat[1])
+        return False
+    if [len(row) for row in left] != [len(row) for row in right]:
+        return False
+    return equal_ordered(list(itertools.chain(*left)), list(itertools.chain(*right)))
+
+
+def by_list(gold: str, answer: str) -> bool | None:
+    """Bare lists and sets: the same items in any order. Against a tuple the order counts."""
+    if shapes.matrix_rows(gold) or shapes.matrix_rows(answer):
+        return None
+    left, right = shapes.bracketed(gold), shapes.bracketed(answer)
+    left_items, right_items = unordered_items(gold), unordered_items(answer)
+    if left_items is None and right_items is None:
+        return None
+    if left_items is None or right_items is None:
+        ordered, bare = (left, right_items) if right_items is not None else (right, left_items)
+        bare_text = answer if right_items is not None else gold
+        if ordered and ordered[0] == "(" and ordered[2] == ")" and bare and not bare_text.startswith(r"\{"):
+            return equal_ordered(ordered[1], bare) if len(ordered[1]) > 1 else None
+        if len(right_items or left_items or []) == 1 and ordered is None:
+            single = (right_items or left_items or [""])[0]
+            return equal_parts(gold, single) if right_items is not None else equal_parts(single, answer)
+        left_items = left_items if left_items is not None else expand_signs(gold)
+        right_items = right_items if right_items is not None else expand_signs(answer)
+    return equal_unordered(with_signs(left_items), with_signs(right_items))
+
+
+def unordered_items(text: str) -> list[str] | None:
+    r"""The items of ``\{a,b\}`` or of a bare list of at least two; None for anything else."""
+    held = shapes.bracketed(text)
+    if held:
+        return [item for item in held[1] if item] if held[0] == r"\{" else None
+    items = shapes.list_items(text)
+    return items if len(items) > 1 else None
+
+
+def with_signs(items: list[str]) -> list[str]:
+    """Every item with its plus-minus written out."""
+    return [expanded for item in items for expanded in expand_signs(item)]
+
+
+def expand_signs(text: str) -> list[str]:
+    r"""``1 \pm \sqrt{2}`` as its two values; a text without ``\pm`` as itself."""
+    if r"\pm" not in text and r"\mp" not in text:
+        return [text]
+    upper = re.sub(r"\\mp(?![a-zA-Z])", "-", re.sub(r"\\pm(?![a-zA-Z])", "+", text))
+    lower = re.sub(r"\\mp(?![a-zA-Z])", "+", re.sub(r"\\pm(?![a-zA-Z])", "-", text))
+    return [re.sub(r"(^|=)\s*\+", r"\1", upper.strip()), lower.strip()]
+
+
+def equal_ordered(gold: list[str], answer: list[str]) -> bool:
+    """The same number of parts, pairwise equal."""
+    return len(gold) == len(answer) and all(map(equal_parts, gold, answer))
+
+
+def equal_unordered(gold: list[str], answer: list[str]) -> bool:
+    """The same number of parts, equal in some order."""
+    left, rest = distinct(gold), distinct(answer)
+    if len(left) != len(rest) or len(left) > 60:
+        return False
+    for item in left:
+        found = next((index for index, other in enumerate(rest) if equal_parts(item, other)), None)
+        if found is None:
+            return False
+        del rest[found]
+    return True
+
+
+def distinct(items: list[str]) -> list[str]:
+    """Items without repeated spellings: a set that names 2 twice holds one 2."""
+    return list({squeezed(item): item for item in items}.values())
+
+
+def by_union(gold: str, answer: str) -> bool | None:
+    r"""Unions of intervals, in any order; a relation that says the same as an interval is one."""
+    left, right = (shapes.split_outside(text, r"\cup") for text in (gold, answer))
+    if len(left) == 1 and len(right) == 1:
+        return None
+    return True if equal_unordered(left, right) else None
+
+
+def by_brackets(gold: str, answer: str) -> bool | None:
+    """Tuples and intervals: the same brackets, the same parts in the same order."""
+    left, right = as_interval(gold), as_interval(answer)
+    if left is None or right is None or len(left[1]) < 2 or len(right[1]) < 2:
+        return None
+    return left[0] == right[0] and left[2] == right[2] and equal_ordered(left[1], right[1])
+
+
+def as_interval(text: str) -> tuple[str, list[str], str] | None:
+    """A bracketed text, or a relation in one variable written as the interval that it denotes."""
+    chain = shapes.relation_chain(text)
+    if chain is None:
+        return shapes.bracketed(text)
+    interval = shapes.interval_of(*chain)
+    return (interval[0], [interval[1], interval[2]], interval[3]) if interval else None
+
+
+def by_relation(gold: str, answer: str) -> bool | None:
+    """Equations and inequalities, also against a bare value."""
+    left, right = shapes.relation_chain(gold), shapes.relation_chain(answer)
+    if left is None and right is None:
+        return None
+    if left is None:
+        assert right is not None
+        return equal_parts(gold, right[0][-1]) if set(right[1]) <= {"="} else None
+    if right is None:
+        terms, relations = left
+        if set(relations) <= {"="} and shapes.is_name(terms[0]):
+            return equal_parts(terms[-1], answer)
+        return False if set(relations) <= {"="} else None
+    if set(left[1]) == {"="} and set(right[1]) == {"="}:
+        return equal_equations(left[0], right[0])
+    if left[1] != right[1] and left[1] == [shapes.FLIPPED.get(r, r) for r in right[1][::-1]]:
+        right = (right[0][::-1], left[1])
+    if left[1] == right[1] and equal_ordered(left[0], right[0]):
+        return same_variables(left, right)
+    if "=" in left[1] or "=" in right[1] or not light(gold) or not light(answer):
+        return False
+    return engine.same_value(gold, answer)
+
+
+def same_variables(left: tuple[list[str], list[str]], right: tuple[list[str], list[str]]) -> bool:
+    """Inequalities that agree term by term agree; kept apart so that the rule above reads as a rule."""
+    return len(left[0]) == len(right[0])
+
+
+def equal_equations(gold: list[str], answer: list[str]) -> bool:
+    """x = 3 against y = 3 (different), y = 2x+1 against 2x - y + 1 = 0 (equal)."""
+    left, right = (gold[0], gold[-1]), (answer[0], answer[-1])
+    if shapes.is_name(left[0]) and shapes.is_name(right[0]) and not shapes.is_name(right[1]):
+        if squeezed(left[0]) == squeezed(right[0]):
+            return equal_parts(left[1], right[1])
+    if equal_parts(left[0], right[0]) and equal_parts(left[1], right[1]):
+        return True
+    return all(map(light, (*left, *right))) and engine.same_equation(left, right)
+
+
+SHAPE_RULES: tuple[Rule, ...] = (by_matrix, by_union, by_list, by_brackets, by_relation)
+
+
+def equal_scalars(gold: str, answer: str) -> bool:
+    """Two single values, with their units, percent and degree signs."""
+    decided = first_decision(gold, answer, (by_ratio, by_base))
+    if decided is not None:
+        return decided
+    left, left_unit = without_unit(gold)
+    right, right_unit = without_unit(answer)
+    if left_unit and right_unit and left_unit != right_unit:
+        return False
+    left_percent, right_percent = left.endswith(r"\%"), right.endswith(r"\%")
+    left, right = left.removesuffix(r"\%").strip(), right.removesuffix(r"\%").strip()
+    if left_percent == right_percent:
+        return equal_values(left, right)
+    return equal_values(left, right) or equal_percentage(*((left, right) if left_percent else (right, left)))
+
+
+def equal_percentage(percentage: str, value: str) -> bool:
+    """Whether the percentage is a hundred times the value."""
+    try:
+        hundredfold, plain = exact_value(percentage), exact_value(value)
+    except TooLarge:
+        return False
+    return hundredfold is not None and plain is not None and hundredfold == 100 * plain
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    """(value, unit) of a number with a unit after it; the unit is empty where there is none."""
+    text = DEGREES.sub("", text) if re.fullmatch(r"[-+\d./{}\\frac\s]+", DEGREES.sub("", text)) else text
+    match = UNIT.search(text) or PLAIN_UNIT.search(text)
+    if match is None or not text[: match.start()].strip():
+        return text, ""
+    unit = re.sub(r"[\s.]+", "", match.group(1).lower()) + (match.group(3) or "")
+    if UNIT_WITH_NUMBER.search(match.group(1)) or r"\text" in text[: match.start()]:
+        return text, ""
+    return text[: match.start()].strip().rstrip(r"\ "), canonical_unit(unit)
+
+
+UNIT_WITH_NUMBER = re.compile(r"\d|^(?:and|or|if|for|when|mod|if\b)")
+UNIT_NAMES = {
+    "centimeters": "cm", "centimetres": "cm", "centimeter": "cm", "meters": "m", "metres": "m", "meter": "m",
+    "kilometers": "km", "kilometres": "km", "kilometer": "km", "feet": "ft", "foot": "ft", "inches": "in",
+    "inch": "in", "milesperhour": "mph", "miles/hour": "mph", "kilograms": "kg", "grams": "g", "degrees": "",
+    "degree": "", "units": "", "unit": "", "millimeters": "mm", "hrs": "hour", "hours": "hour", "mins": "minute",
+    "seconds": "s", "sec": "s", "minutes": "minute",
+}  # fmt: skip
+
+
+def canonical_unit(unit: str) -> str:
+    """One name for a unit; plurals and squared spellings alike."""
+    square = re.match(r"(?:square|sq)(.+)", unit)
+    cubic = re.match(r"(?:cubic|cu(?=[cfim]))(.+)", unit)
+    power = "2" if square else "3" if cubic else ""
+    name = (square or cubic).group(1) if (square or cubic) else unit  # type: ignore[union-attr]
+    name = UNIT_NAMES.get(name, name)
+    return (name.removesuffix("s") if len(name) > 3 else name) + power
+
+
+def by_ratio(gold: str, answer: str) -> bool | None:
+    """a : b against c : d, reduced."""
+    left, right = RATIO.fullmatch(gold), RATIO.fullmatch(answer)
+    if left is None or right is None:
+        return None if left is None and right is None else False if left and ":" in answer else None
+    a, b, c, d = (Fraction(text) for text in (*left.groups(), *right.groups()))
+    return a * d == b * c and (b, d) != (0, 0)
+
+
+def by_base(gold: str, answer: str) -> bool | None:
+    """Numerals with a base: the same digits and the same base; the base may be left out of the answer."""
+    left, right = BASE.fullmatch(squeezed(gold)), BASE.fullmatch(squeezed(answer))
+    if left is None:
+        return None
+    if right is None:
+        return left.group(1) == squeezed(answer)
+    return left.groups() == right.groups()
+
+
+def equal_values(gold: str, answer: str) -> bool:
+    """Two values without decoration: exactly where both are arithmetic, else by math-verify."""
+    if not gold or not answer:
+        return False
+    if squeezed(gold) == squeezed(answer):
+        return True
+    left_decimal, right_decimal = as_decimal(gold), as_decimal(answer)
+    if left_decimal is not None and right_decimal is not None:
+        return left_decimal == right_decimal
+    try:
+        left, right = exact_value(gold), exact_value(answer)
+    except TooLarge:
+        return False
+    if left is not None and right is not None:
+        return left == right or rounds_to(gold, answer, left, right)
+    if not (light(gold) and light(answer)) or not plausible(gold) or not plausible(answer):
+        return False
+    if is_decimal(gold) != is_decimal(answer):
+        return equal_to_decimal(*((gold, answer) if is_decimal(gold) else (answer, gold)))
+    return engine.same_value(gold, answer)
+
+
+def rounds_to(gold: str, answer: str, left: Fraction, right: Fraction) -> bool:
+    """Whether one of the two is a decimal of enough digits that rounds, or is cut off from, the other."""
+    if is_decimal(gold) == is_decimal(answer):
+        return False
+    written, value, exact = (gold, left, right) if is_decimal(gold) else (answer, right, left)
+    return significant_digits(written) >= ROUNDED_DIGITS and abs(value - exact) < Fraction(1, 10 ** decimals(written))
+
+
+def equal_to_decimal(written: str, formula: str) -> bool:
+    """The same for a formula that is not rational, such as 2 pi."""
+    value = engine.numeric_value(formula)
+    if value is None or significant_digits(written) < ROUNDED_DIGITS:
+        return False
+    return abs(value - float(written)) < 10.0 ** -decimals(written) + 1e-15 * abs(value)
+
+
+def light(text: str) -> bool:
+    """Whether sympy can take the text without a risk of never coming back."""
+    return not (TOWER.search(text) or HEAVY.search(text)) and len(text) <= MAX_ANSWER_CHARACTERS
+
+
+def plausible(text: str) -> bool:
+    """Whether the text can be a formula: balanced, and no command lacks its arguments."""
+    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)|\\frac\s*\{[^{}]*\}\s*(?:\{\s*\}|$)", text):
+        return False
+    return shapes.balanced(text) or text.count("(") + text.count("[") != text.count(")") + text.count("]")

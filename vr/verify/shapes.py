@@ -1,0 +1,134 @@
+r"""The outer shape of a normalised answer: list, set, tuple or interval, union, matrix, relation chain.
+
+Splitting happens outside all brackets. Nothing is evaluated and nothing about values is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+
+LISTS_WORDS = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*")
+MATRIX = re.compile(r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
+RELATION = re.compile(r"\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])|\\ne(?![a-zA-Z])|\\approx|<=|>=|!=|<|>|=")
+SPELLING_OF = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne"}
+FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
+NAME = re.compile(
+    r"(?:\\(?:angle|overline|widehat|vec|text|mathcal|operatorname|triangle|measuredangle)\s*)*"
+    r"\{?\\?[a-zA-Z]+'*\}?(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{\\prime\})?\s*(?:\([a-zA-Z0-9_{}, ]*\))?"
+)
+OPENING, CLOSING = "([{", ")]}"
+
+
+def split_outside(text: str, separator: str) -> list[str]:
+    r"""Split at a one-character separator or a command such as ``\cup`` outside every bracket."""
+    parts, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        if text.startswith(separator, at) and depth <= 0 and not goes_on(text, at + len(separator), separator):
+            parts.append(text[start:at])
+            at += len(separator)
+            start = at
+            continue
+        if text[at] in OPENING:
+            depth += 1
+        elif text[at] in CLOSING:
+            depth -= 1
+        at += 1
+    return [part.strip() for part in [*parts, text[start:]]]
+
+
+def goes_on(text: str, at: int, separator: str) -> bool:
+    """Whether a command's name goes on at ``at``, so that it is another command."""
+    return separator.startswith("\\") and at < len(text) and text[at].isalpha()
+
+
+def list_items(text: str) -> list[str]:
+    """The items of a bare list: separated by commas, semicolons, "and" or "or"."""
+    text = LISTS_WORDS.sub(", ", text)
+    items = [item for part in split_outside(text, ";") for item in split_outside(part, ",")]
+    return [item for item in items if item]
+
+
+def bracketed(text: str) -> tuple[str, list[str], str] | None:
+    r"""(opening, items, closing) of ``(a,b)``, ``[a,b)``, ``\{a,b\}``; None where brackets do not hold it all."""
+    opening = r"\{" if text.startswith(r"\{") else text[:1]
+    closing = r"\}" if text.endswith(r"\}") else text[-1:]
+    if len(text) < 2 or opening not in ("(", "[", r"\{") or closing not in (")", "]", r"\}"):
+        return None
+    if (opening == r"\{") != (closing == r"\}"):
+        return None
+    inside = text[len(opening) : len(text) - len(closing)]
+    if not balanced(inside):
+        return None
+    return opening, [item for part in split_outside(inside, ";") for item in split_outside(part, ",")], closing
+
+
+def balanced(text: str) -> bool:
+    """Whether no bracket closes before it opens and none stays open."""
+    depth = 0
+    for character in text:
+        depth += (character in OPENING) - (character in CLOSING)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def depth_of(text: str) -> int:
+    """The deepest nesting of brackets."""
+    depth = deepest = 0
+    for character in text:
+        depth += (character in OPENING) - (character in CLOSING)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def matrix_rows(text: str) -> list[list[str]] | None:
+    """The cells of a matrix, row by row."""
+    match = MATRIX.fullmatch(text.strip())
+    if not match:
+        return None
+    rows = [row for row in re.split(r"\\\\", match.group(2)) if row.strip()]
+    return [[cell.strip() for cell in row.split("&")] for row in rows]
+
+
+def relation_chain(text: str) -> tuple[list[str], list[str]] | None:
+    r"""(terms, relations) of ``1 < x \le 2``: one more term than relations; None where there is none."""
+    terms, relations, depth, start = [], [], 0, 0
+    position = 0
+    while position < len(text):
+        match = RELATION.match(text, position) if depth <= 0 else None
+        if match:
+            terms.append(text[start:position].strip())
+            relations.append(SPELLING_OF.get(match.group(), match.group()))
+            position = start = match.end()
+            continue
+        depth += (text[position] in OPENING) - (text[position] in CLOSING)
+        position += 1
+    terms.append(text[start:].strip())
+    return (terms, relations) if relations and all(terms) else None
+
+
+def is_name(text: str) -> bool:
+    r"""Whether a left side only names the result: ``x``, ``x_1``, ``f(x)``, ``AB``, ``\angle ABC``."""
+    return NAME.fullmatch(text.strip()) is not None
+
+
+def interval_of(terms: list[str], relations: list[str]) -> tuple[str, str, str, str] | None:
+    r"""(opening, low, high, closing) of ``x>3`` or ``1<x\le 2`` with a single variable, as an interval."""
+    if not set(relations) <= {"<", ">", r"\le", r"\ge"}:
+        return None
+    if relations[0] in (">", r"\ge"):
+        terms, relations = terms[::-1], [FLIPPED[relation] for relation in relations[::-1]]
+    if any(relation in (">", r"\ge") for relation in relations):
+        return None
+    if len(terms) == 2 and is_variable(terms[1]):
+        return ("(" if relations[0] == "<" else "["), terms[0], r"\infty", ")"
+    if len(terms) == 2 and is_variable(terms[0]):
+        return "(", r"-\infty", terms[1], (")" if relations[0] == "<" else "]")
+    if len(terms) == 3 and is_variable(terms[1]):
+        return ("(" if relations[0] == "<" else "["), terms[0], terms[2], (")" if relations[1] == "<" else "]")
+    return None
+
+
+def is_variable(text: str) -> bool:
+    """Whether the text is one variable."""
+    return re.fullmatch(r"\\?[a-zA-Z](?:_(?:\{\w+\}|\w))?|\\(?:theta|alpha|beta|lambda|phi|omega|mu)", text.strip()) is not None
