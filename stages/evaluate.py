@@ -31,14 +31,16 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
                 rows.append(row | {"sample": sample})
                 seed = sampling.request_seed("evaluate", row["problem_id"], p.seed, sample)
                 requests.append(sampling.Request(prompt_ids, seed))
-    samples = sampling.sample(
-        model,
-        requests,
-        temperature=p.temperature,
-        top_p=p.top_p,
-        max_tokens=p.max_tokens,
-        end_marker=None,
-        machine=here,
+    samples = list(
+        sampling.sample(
+            model,
+            requests,
+            temperature=p.temperature,
+            top_p=p.top_p,
+            max_tokens=p.max_tokens,
+            end_marker=None,
+            machine=here,
+        )
     )
     tasks = [
         verify.Task(

@@ -34,14 +34,16 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: P
             requests.append(
                 sampling.Request(prompt_ids, sampling.request_seed("sample_answers", row["problem_id"], seed, m))
             )
-    samples = sampling.sample(
-        initial,
-        requests,
-        temperature=p.temperature,
-        top_p=p.top_p,
-        max_tokens=p.max_tokens,
-        end_marker=END_SOLUTION,
-        machine=machine(),
+    samples = list(
+        sampling.sample(
+            initial,
+            requests,
+            temperature=p.temperature,
+            top_p=p.top_p,
+            max_tokens=p.max_tokens,
+            end_marker=END_SOLUTION,
+            machine=machine(),
+        )
     )
     frame = pl.DataFrame(
         {

@@ -26,14 +26,16 @@ def main(problems: Path, sampler: Path, reasoner: Path, posterior: Path, traces:
         )
         for problem in train.iter_rows(named=True)
     ]
-    samples = sampling.sample(
-        model,
-        requests,
-        temperature=p.temperature,
-        top_p=p.top_p,
-        max_tokens=p.max_tokens,
-        end_marker=roles.trace_end,
-        machine=machine(),
+    samples = list(
+        sampling.sample(
+            model,
+            requests,
+            temperature=p.temperature,
+            top_p=p.top_p,
+            max_tokens=p.max_tokens,
+            end_marker=roles.trace_end,
+            machine=machine(),
+        )
     )
     frame = pl.DataFrame(
         {

@@ -31,7 +31,7 @@ class Machine(BaseModel):
     """vLLM: sequences in flight"""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
     """vLLM: share of a GPU's memory"""
-    score_tokens: Positive = 16384
+    score_tokens: Positive = 4096
     """tokens in one scoring batch, padding included"""
     verify_workers: Positive | None = None
     """verifier processes; default: one a core"""

@@ -127,7 +127,8 @@ def _sums(rng: random.Random) -> Iterator[Task]:
             words = entry["metadata"]["expression"].split()
             steps = (("+", int(words[0])), *((words[i], int(words[i + 1])) for i in range(1, len(words), 2)))
             if all(0 <= total <= LARGEST for _, total in _states(steps)):
-                yield Task("chain_sum", entry["question"], steps, reference=entry["answer"], tests=None)
+                question = "Compute " + "".join(words) + "."
+                yield Task("chain_sum", question, steps, reference=entry["answer"], tests=None)
 
 
 def _programs(rng: random.Random) -> Iterator[Task]:
@@ -139,7 +140,7 @@ def _programs(rng: random.Random) -> Iterator[Task]:
         steps = (("x", 0), *actions)
         if not all(0 <= constant <= LARGEST for _, constant in _states(steps)):
             continue
-        question = "Write f(x) in Python: " + ", ".join(words[sign].format(n) for sign, n in actions) + "."
+        question = "Write f(x): " + ", ".join(words[sign].format(n) for sign, n in actions) + "."
         factor, constant = _states(steps)[-1]
         outputs = [factor * x + constant for x in TEST_INPUTS]
         tests = {"fn_name": "f", "inputs": [[x] for x in TEST_INPUTS], "outputs": outputs}
@@ -168,7 +169,7 @@ def _states(steps: tuple[tuple[str, int], ...], slip_at: int | None = None, slip
 def _thought(task: Task, slips: float, guesses: float, rng: random.Random) -> str:
     """z: clean, with a slip, or a guess. The same draws are taken for each, so shares do not shift the stream."""
     quality, guess = rng.random(), rng.choice(GUESSES)
-    slip_at, slip = rng.randrange(1, len(task.steps)), rng.choice((-3, -2, -1, 1, 2, 3))
+    slip_at, slip = rng.randrange(1, len(task.steps)), rng.choice((-1, 1))
     if quality < guesses:
         return guess
     states = _states(task.steps)

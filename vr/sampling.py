@@ -10,6 +10,7 @@ wrote is handed on, with what ended it.
 """
 
 import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,9 @@ def sample(
     Raises:
         FileNotFoundError: no such model.
     """
-    _require(model)
+    tokens.require_model(model)
+    if not requests:
+        return iter(())
     return _open_and_draw(model, requests, temperature, top_p, max_tokens, end_marker, machine)
 
 
@@ -98,12 +101,12 @@ def _open_and_draw(
 
 @contextmanager
 def engine(model: str | Path, machine: Machine) -> Iterator[Any]:
-    """A vLLM engine with the model loaded, in this process; shut down at the end.
+    """A vLLM engine with the model loaded, shut down at the end; in this process, where closing one ends all others.
 
     Raises:
         FileNotFoundError: no such model.
     """
-    _require(model)
+    tokens.require_model(model)
     settings = _gpu_settings(machine) if gpus() else _cpu_settings(model, machine)
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -141,7 +144,8 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = str(machine.threads)  # read by vLLM; torch may have been imported before
     import torch
 
-    torch.set_num_threads(machine.threads)
+    if torch.get_num_threads() != machine.threads:
+        torch.set_num_threads(machine.threads)
     length = _config(model).max_position_embeddings
     return {
         "dtype": "float32",
@@ -158,11 +162,6 @@ def _config(model: str | Path) -> Any:
     return AutoConfig.from_pretrained(model, trust_remote_code=False)
 
 
-def _require(model: str | Path) -> None:
-    if not (Path(model) / "config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
-
-
 def draw(
     opened: Any,
     requests: Sequence[Request],
@@ -172,60 +171,59 @@ def draw(
     max_tokens: int,
     end_marker: str | None,
 ) -> Iterator[Sample]:
-    """`sample` with an engine that is open already."""
+    """`sample` with an engine that is open already, for one call at a time."""
     from vllm import SamplingParams
     from vllm.inputs import tokens_input
     from vllm.sampling_params import RequestOutputKind
 
     coder = tokens.Coder(opened.get_tokenizer())
     room = opened.model_config.max_model_len
-    stops = [coder.encode(name) for name in (prompts.TURN_END, prompts.TEXT_END)]
-    stop_ids = [ids[0] for ids in stops if len(ids) == 1]
-
-    def add(index: int) -> str:
-        request = requests[index]
-        params = SamplingParams(
-            temperature=temperature,
-            top_p=top_p,
-            seed=request.seed,
-            max_tokens=min(max_tokens, room - len(request.prompt_ids)),
-            stop=end_marker,
-            include_stop_str_in_output=True,
-            stop_token_ids=stop_ids,
-            skip_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        opened.add_request(str(index), tokens_input(request.prompt_ids), params)
-        return str(index)
-
-    fitting = iter([i for i, request in enumerate(requests) if len(request.prompt_ids) < room])
-    ahead = 2 * opened.vllm_config.scheduler_config.max_num_seqs  # waiting ones hide the time that adding takes
-    done: dict[int, Sample] = {
-        i: Sample([], 0, "", "prompt_too_long") for i, request in enumerate(requests) if len(request.prompt_ids) >= room
+    shared = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "stop": end_marker,
+        "include_stop_str_in_output": True,
+        "stop_token_ids": _turn_ends(coder),
+        "skip_special_tokens": False,  # a marker that is one must be seen by the search for the stop string
+        "output_kind": RequestOutputKind.FINAL_ONLY,
     }
-    if done:
-        logger.warning("%d of %d prompts do not fit in %d tokens", len(done), len(requests), room)
+    too_long = [n for n, request in enumerate(requests) if len(request.prompt_ids) + 1 > room]
+    if too_long:
+        logger.warning("%d of %d prompts do not fit in %d tokens", len(too_long), len(requests), room)
+    done = {n: Sample([], 0, "", "prompt_too_long") for n in too_long}
+    waiting = iter([n for n in range(len(requests)) if n not in done])
+    ahead = 2 * opened.vllm_config.scheduler_config.max_num_seqs  # a full batch and its replacement
     in_flight: set[str] = set()
     try:
         with tqdm(total=len(requests), desc="sampling", unit="text", initial=len(done)) as bar:
-            for index in range(len(requests)):
-                while index not in done:
-                    while len(in_flight) < ahead and (new := next(fitting, None)) is not None:
-                        in_flight.add(add(new))
+            for number in range(len(requests)):
+                while number not in done:
+                    for n in itertools.islice(waiting, ahead - len(in_flight)):
+                        prompt_ids = requests[n].prompt_ids
+                        most = min(max_tokens, room - len(prompt_ids))
+                        params = SamplingParams(seed=requests[n].seed, max_tokens=most, **shared)
+                        opened.add_request(str(n), tokens_input(prompt_ids), params)
+                        in_flight.add(str(n))
                     for output in opened.step():
                         in_flight.remove(output.request_id)
                         done[int(output.request_id)] = _sample(output.outputs[0], coder, end_marker)
                         bar.update()
-                yield done.pop(index)
+                yield done.pop(number)
     finally:  # a caller that stops early leaves nothing behind in the engine
         opened.abort_request(list(in_flight))
+
+
+def _turn_ends(coder: tokens.Coder) -> list[int]:
+    """The tokens that end a turn or a text, where the tokenizer has them."""
+    encoded = [coder.encode(name) for name in (prompts.TURN_END, prompts.TEXT_END)]
+    return [ids[0] for ids in encoded if len(ids) == 1]
 
 
 def _sample(completion: Any, coder: tokens.Coder, end_marker: str | None) -> Sample:
     ids = list(completion.token_ids)
     if end_marker is not None and (ended := _split(ids, coder, end_marker)) is not None:
         length, thought = ended
-        return Sample(ids[:length], thought, coder.decode(ids[:length]).rpartition(end_marker)[0], "marker")
+        return Sample(ids[:length], thought, coder.decode(ids[:length]).partition(end_marker)[0], "marker")
     if completion.finish_reason == "length":
         return Sample(ids, len(ids), coder.decode(ids), "length")
     if completion.finish_reason != "stop":
@@ -236,11 +234,15 @@ def _sample(completion: Any, coder: tokens.Coder, end_marker: str | None) -> Sam
 def _split(ids: Sequence[int], coder: tokens.Coder, marker: str) -> tuple[int, int] | None:
     """(ids up to the one that completes the marker, ids wholly before it), or None without a marker."""
     # A marker cannot have more tokens than bytes, so only the tail is decoded, however long the trace is.
-    start = max(0, len(ids) - 2 * len(marker.encode()))
-    lengths = [len(coder.decode(ids[start:end])) for end in range(start, len(ids) + 1)]
-    begin = coder.decode(ids[start:]).find(marker)
+    tail = ids[-2 * len(marker.encode()) :]
+    begin = coder.decode(tail).find(marker)
     if begin < 0:
         return None
-    end = next(n for n, length in enumerate(lengths) if length >= begin + len(marker))
-    before = max(n for n, length in enumerate(lengths) if length <= begin)
-    return start + end, start + before
+    end = len(tail)
+    while marker in coder.decode(tail[: end - 1]):
+        end -= 1
+    before = end - 1
+    while len(coder.decode(tail[:before])) > begin:
+        before -= 1
+    skipped = len(ids) - len(tail)
+    return skipped + end, skipped + before

@@ -20,7 +20,7 @@ import polars as pl
 from tqdm import tqdm
 
 from vr.machine import Machine, gpus
-from vr.tokens import Row
+from vr.tokens import Row, require_model
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,9 @@ def score(model: str | Path, rows: Sequence[Row], *, machine: Machine, token_log
     """
     for number, row in enumerate(rows):
         _check(number, row)
-    if not (Path(model) / "config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
+    require_model(model)
+    if not rows:
+        return []
     scorer = _load(model, machine)
     limit = scorer.config.max_position_embeddings
     scores = [_unscored(row) for row in rows]
@@ -123,7 +124,7 @@ def _load(model: str | Path, machine: Machine) -> Any:
     from transformers import AutoModelForCausalLM
 
     on_gpu = gpus() > 0
-    if not on_gpu:
+    if not on_gpu and torch.get_num_threads() != machine.threads:
         torch.set_num_threads(machine.threads)
     loaded = AutoModelForCausalLM.from_pretrained(
         model, dtype="auto" if on_gpu else torch.float32, trust_remote_code=False

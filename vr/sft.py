@@ -7,7 +7,7 @@ T tokens.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,7 @@ def posterior_rows(
         yield WeightedRow(row, 1.0)
 
 
-def final_rows(
-    final: pl.DataFrame, problems: pl.DataFrame, coder: Coder, default_system: str
-) -> Iterator[WeightedRow]:
+def final_rows(final: pl.DataFrame, problems: pl.DataFrame, coder: Coder, default_system: str) -> Iterator[WeightedRow]:
     """The final model's rows: question by problem_id, trace and answer ids as they stand in `final`.
 
     Raises:
@@ -184,11 +182,6 @@ def save(rows: Iterable[WeightedRow], folder: Path, *, cutoff_len: int, multiple
         weight_mean=weight_sum / rows_n,
         longest_row_tokens=longest,
     )
-
-
-def write_statistics(statistics: Statistics, path: Path) -> None:
-    """One CSV row, a column per field of `Statistics`."""
-    pl.DataFrame([asdict(statistics)]).write_csv(path)
 
 
 class _Writer:

@@ -290,3 +290,21 @@ def _only(schema: type[dy.Schema], columns: Sequence[str]) -> type[dy.Schema]:
     """The schema cut down to some columns; rules over several columns do not apply."""
     chosen = {name: column for name, column in schema.columns().items() if name in columns}
     return type(schema.__name__, (dy.Schema,), chosen)
+
+
+def _markdown() -> str:
+    """The declarations above as Markdown, for the README."""
+    lines = []
+    for schema in TABLES.values():
+        title, _, meaning = (schema.__doc__ or "").strip().partition(": ")
+        lines += ["", f"**{title}**: {meaning}", "", "| column | type | meaning |", "|---|---|---|"]
+        for name, column in schema.columns().items():
+            kind = type(column).__name__.lower() + (" or null" if column.nullable else "")
+            shown = f"**{name}**" if name in schema.primary_key() else name
+            meaning = (column.description or "").replace("|", "\\|")
+            lines.append(f"| {shown} | {kind} | {meaning} |")
+    return "\n".join(lines).strip()
+
+
+if __name__ == "__main__":
+    print(_markdown())

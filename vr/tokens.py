@@ -29,16 +29,25 @@ class Row:
     """ids[a:b] is y with its end marker; None in the posterior's rows"""
 
 
+def require_model(model: str | Path) -> None:
+    """Say at once, before engines are imported, that there is no model.
+
+    Raises:
+        FileNotFoundError: `model` is no model directory.
+    """
+    if not (Path(model) / "config.json").is_file():
+        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
+
+
 def load(model: str | Path) -> Any:
     """The tokenizer of a model directory (never running code that comes with it).
 
     Raises:
-        FileNotFoundError: no tokenizer there.
+        FileNotFoundError: `model` is no model directory.
     """
+    require_model(model)
     from transformers import AutoTokenizer  # seconds to import: only where a tokenizer is needed
 
-    if not (Path(model) / "tokenizer.json").is_file() and not (Path(model) / "tokenizer_config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
     return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
 
 

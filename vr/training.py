@@ -31,9 +31,10 @@ log = getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("training_worker.py")
 _KEPT_FILES = (
-    "config.json generation_config.json tokenizer.json tokenizer_config.json tokenizer.model vocab.json merges.txt"
-    " special_tokens_map.json added_tokens.json chat_template.jinja chat_template.json"
-).split()
+    *("config.json", "generation_config.json", "chat_template.jinja", "chat_template.json"),
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
 """What a trained model takes over from its base unchanged (config.json but for the number type)."""
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _TAIL_LINES = 25
@@ -48,11 +49,16 @@ class Training:
     """see `curves`"""
 
     def write(self, statistics: Path, curves: Path) -> None:
-        """Both as CSV files."""
-        for path in (statistics, curves):
+        """Write both as CSV: one row of statistics, a row per logged step.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        for frame, path in ((pl.DataFrame([asdict(self.statistics)]), statistics), (self.curves, curves)):
             path.parent.mkdir(parents=True, exist_ok=True)
-        sft.write_statistics(self.statistics, statistics)
-        self.curves.write_csv(curves)
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            frame.write_csv(part)
+            part.replace(path)
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,7 @@ def _job(folder: Path, base: Path, params: Train, statistics: Statistics, layout
         "seed": params.seed,
         "data_seed": params.seed,  # else every rank would shuffle by a seed of its own
         "dataloader_num_workers": 0,
+        "dataloader_pin_memory": layout.gpu,
         "logging_steps": max(1, min(10, steps // 50)),
         "logging_nan_inf_filter": False,  # a NaN has to be seen
         "save_strategy": "steps",

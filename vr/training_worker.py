@@ -84,7 +84,7 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
     multiplies each term. The same holds for the logged loss, which is summed and averaged likewise.
     """
 
-    class WeightedTrainer(base):  # type: ignore[misc, valid-type]
+    class WeightedTrainer(base):
         def __init__(self, *args: Any, data_collator: Any, **kwargs: Any) -> None:
             super().__init__(*args, data_collator=_WeightsAsBits(data_collator), **kwargs)
             # True: the loss is divided by the step's D alone, not by the number of accumulation steps as well.
@@ -116,6 +116,13 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             # A checkpoint's weights are in DeepSpeed's own files; a second copy would only cost time and space.
             if not _internal_call:
                 super().save_model(output_dir)
+
+        def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+            # DeepSpeed hands tied weights over as separate copies, which would be written twice.
+            if state_dict and self.model.config.tie_word_embeddings:
+                for name in self.model.all_tied_weights_keys:
+                    state_dict.pop(name, None)
+            super()._save(output_dir, state_dict)
 
     return WeightedTrainer
 
@@ -161,9 +168,18 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def _compile_nothing() -> None:
+    """Keep DeepSpeed on CPU from compiling its all-reduce for inference: a minute, and a C++ compiler is needed."""
+    if os.environ.get("DS_ACCELERATOR") == "cpu":
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
 def main(job: dict[str, Any]) -> None:
     """Train as `job` says; the model ends up in `arguments.output_dir`."""
     _stand_in_for_torchaudio()
+    _compile_nothing()
     if job["arguments"].get("use_cpu"):
         import deepspeed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
 import io
 import json
 import os
@@ -125,7 +126,8 @@ def main_module(preset: dict[str, Any]) -> types.ModuleType:
     for name in [name for name in sys.modules if name == "vr" or name.startswith("vr.")]:
         del sys.modules[name]
     sys.modules["__main__"] = module
-    builtins.exit = builtins.quit = sys.exit  # site's own versions close stdin first
+    # site's own versions close stdin first
+    builtins.__dict__.update(exit=sys.exit, quit=sys.exit)
     sys.setrecursionlimit(RECURSION_LIMIT)
     return module
 
@@ -144,10 +146,8 @@ def run_program(job: dict[str, Any], module: types.ModuleType) -> int:
         is_call = job["name"] is not None
         if is_call:
             module.__dict__["__name__"] = "solution"
-        try:
+        with contextlib.suppress(SystemExit):
             exec(compile(job["code"], "main.py", "exec", dont_inherit=True), module.__dict__)
-        except SystemExit:
-            pass
         if is_call:
             function = find_function(module, job["name"])
             sys.stdin = io.StringIO()
@@ -188,8 +188,9 @@ def find_function(module: types.ModuleType, name: str) -> Callable[..., Any]:
     if isinstance(solution, type) and hasattr(solution, name):
         function: Callable[..., Any] = getattr(solution(), name)
         return function
-    if callable(module.__dict__.get(name)):
-        return module.__dict__[name]  # type: ignore[no-any-return]
+    found: Callable[..., Any] | None = module.__dict__.get(name)
+    if callable(found):
+        return found
     raise NameError(f"name {name!r} is not defined")
 
 

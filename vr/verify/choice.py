@@ -35,7 +35,7 @@ def another_choice(rest: str) -> bool:
     return re.match(r"\s*(?:,|/|&|and\b|or\b)\s*\(?[A-J]\)?(?![a-zA-Z])", rest) is not None
 
 
-def judge_choice(task: Task, workplace: Workplace) -> Finding:
+def judge_choice(task: Task, _workplace: Workplace) -> Finding:
     """Compare the chosen letters. A reference that is no letter is ``unparsable_reference``."""
     reference = task.reference or ""
     gold = read_choice(normalise(final_answer(reference) or reference))
@@ -57,6 +57,6 @@ def last_letter_line(text: str) -> str | None:
     return text.strip() if LETTER_ALONE.fullmatch(text) or LETTER_MARKED.match(text) else None
 
 
-def judge_nothing(task: Task, workplace: Workplace) -> Finding:
+def judge_nothing(_task: Task, _workplace: Workplace) -> Finding:
     """The kind ``none``: there is nothing to check against."""
     return Finding("not_run", isolation="none")

@@ -35,6 +35,7 @@ class Confinement:
             low = landlock.make_ruleset()
             self.ruleset = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, RULESET_DESCRIPTOR)
             os.close(low)
+            seccomp.filter_template(self.machine)
 
     def enter(self, memory_bytes: int, cpu_seconds: int) -> None:
         """Confine the calling process for good. Raises OSError or NotImplementedError."""

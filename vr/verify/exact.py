@@ -14,29 +14,39 @@ from fractions import Fraction
 
 MAX_BITS = 4_000_000
 MAX_DEPTH = 40
+REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{(\d+)\}", re.ASCII)
 DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)", re.ASCII)
 TOKEN = re.compile(
     r"\s*(\d+\.\d+|\d+\.?|\.\d+|\\frac|\\[dt]?binom|\\cdot|\\times|\\sqrt|\^|[-+*/!(){}\[\]|]|\\\{|\S)", re.ASCII
 )
 
 
-class NotExact(Exception):
+class NotArithmeticError(Exception):
     """The text is not plain arithmetic."""
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """The value is plain arithmetic, of more than MAX_BITS bits."""
 
 
 def exact_value(text: str) -> Fraction | None:
     """The rational number that the text denotes, or None where it is not plain arithmetic.
 
-    Raises TooLarge for a number of more than MAX_BITS bits.
+    Raises TooLargeError for a number of more than MAX_BITS bits.
     """
     try:
-        return Reader(text).whole()
-    except (NotExact, ZeroDivisionError, RecursionError):
+        return Reader(REPEATING.sub(as_fraction, text)).whole()
+    except (NotArithmeticError, ZeroDivisionError, RecursionError):
         return None
+
+
+def as_fraction(repeating: re.Match[str]) -> str:
+    r"""``0.1\overline{6}`` as ``\frac{16-1}{90}``."""
+    whole, fixed, repeated = repeating.groups()
+    if max(map(len, (whole, fixed, repeated))) > 100:
+        raise NotArithmeticError
+    over = int(whole + fixed + repeated) - int(whole + fixed or "0")
+    return rf"\frac{{{over}}}{{{(10 ** len(repeated) - 1) * 10 ** len(fixed)}}}"
 
 
 def is_decimal(text: str) -> bool:
@@ -57,7 +67,7 @@ def significant_digits(text: str) -> int:
 def as_decimal(text: str) -> Decimal | None:
     """The text as a Decimal where it is a plain number."""
     try:
-        return Decimal(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", text, re.ASCII) else None
+        return Decimal(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text, re.ASCII) else None
     except InvalidOperation:
         return None
 
@@ -76,21 +86,21 @@ class Reader:
     def take(self, expected: str = "") -> str:
         token = self.peek()
         if not token or (expected and token != expected):
-            raise NotExact
+            raise NotArithmeticError
         self.at += 1
         return token
 
     def whole(self) -> Fraction:
         value = self.total()
         if self.peek():
-            raise NotExact
+            raise NotArithmeticError
         return value
 
     def total(self) -> Fraction:
         """A sum of products, with leading signs."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise NotExact
+            raise NotArithmeticError
         value = self.product()
         while self.peek() in ("+", "-"):
             sign = self.take()
@@ -117,7 +127,7 @@ class Reader:
                 mixed = self.tokens[self.at - 1].isdigit() and value.denominator == 1
                 part = self.power()
                 if mixed and not 0 <= part < 1:
-                    raise NotExact
+                    raise NotArithmeticError
                 value = value + part if mixed else value * part
             elif token == "(" and self.tokens[self.at - 1] in (")", "}"):
                 value = bounded(value * self.power())
@@ -141,7 +151,7 @@ class Reader:
             exponent = self.group() if self.peek() in ("{", "(") else self.single_exponent()
             value = raise_to(value, exponent)
             if self.peek() == "^":
-                raise NotExact
+                raise NotArithmeticError
         return value
 
     def single_exponent(self) -> Fraction:
@@ -168,7 +178,7 @@ class Reader:
         opening = self.take()
         closing = {"{": "}", "(": ")", "[": "]"}.get(opening)
         if closing is None:
-            raise NotExact
+            raise NotArithmeticError
         value = self.total()
         self.take(closing)
         return value
@@ -177,50 +187,50 @@ class Reader:
 def number(token: str) -> Fraction:
     """A literal of ASCII digits."""
     if not re.fullmatch(r"\d+\.?\d*|\.\d+", token, re.ASCII):
-        raise NotExact
+        raise NotArithmeticError
     return Fraction(token)
 
 
 def bounded(value: Fraction) -> Fraction:
     """The value itself, unless it has grown past the bound."""
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
-        raise TooLarge
+        raise TooLargeError
     return value
 
 
 def raise_to(base: Fraction, exponent: Fraction) -> Fraction:
     """Integer powers; 4^{1/2} and the like are left to algebra."""
     if exponent.denominator != 1:
-        raise NotExact
+        raise NotArithmeticError
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     if abs(base) not in (0, 1) and bits * abs(exponent.numerator) > MAX_BITS:
-        raise TooLarge
+        raise TooLargeError
     return base ** int(exponent) if abs(exponent.numerator) <= MAX_BITS else base ** (2 + int(exponent) % 2)
 
 
 def factorial(value: Fraction) -> Fraction:
     """n! for whole n."""
     if value.denominator != 1 or value < 0:
-        raise NotExact
+        raise NotArithmeticError
     if value > 20_000:
-        raise TooLarge
+        raise TooLargeError
     return Fraction(math.factorial(int(value)))
 
 
 def binomial(upper: Fraction, lower: Fraction) -> Fraction:
     """n over k for whole n and k."""
     if upper.denominator != 1 or lower.denominator != 1 or upper < 0 or lower < 0:
-        raise NotExact
+        raise NotArithmeticError
     if min(lower, upper - lower) > 20_000 or upper > 10**9:
-        raise TooLarge
+        raise TooLargeError
     return bounded(Fraction(math.comb(int(upper), int(lower))))
 
 
 def square_root(value: Fraction) -> Fraction:
     """The root of a square of a rational number; any other is not rational."""
     if value < 0 or value.numerator.bit_length() + value.denominator.bit_length() > 10_000:
-        raise NotExact
+        raise NotArithmeticError
     over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)
     if over * over != value.numerator or under * under != value.denominator:
-        raise NotExact
+        raise NotArithmeticError
     return Fraction(over, under)

@@ -26,7 +26,7 @@ def scorer(dataset: str) -> Callable[..., float]:
     return function
 
 
-def judge_reasoning_gym(task: Task, workplace: Workplace) -> Finding:
+def judge_reasoning_gym(task: Task, _workplace: Workplace) -> Finding:
     """Score the boxed answer, or the whole text where there is no box."""
     try:
         tests: dict[str, Any] = json.loads(task.tests or "")

@@ -8,6 +8,7 @@ Everything ends when the caller's end of the control socket closes, however the 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -24,7 +25,8 @@ from vr.verify.registry import Kind, VerifierFunction, Workplace
 from vr.verify.types import MAX_DETAIL_CHARACTERS, Finding, Task
 from vr.verify.wire import receive_message, send_message
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+CLOSING_SECONDS = 1.0
 
 
 def serve(control: socket.socket) -> None:
@@ -58,28 +60,60 @@ def serve(control: socket.socket) -> None:
     except (EOFError, OSError):
         pass
     finally:
-        for pid in workers:
-            kill_and_reap(pid)
+        end_all(workers)
 
 
 def load_functions(kinds: dict[str, Kind]) -> dict[str, VerifierFunction]:
-    """Import the verifiers ahead of the forks; one that fails to import is reported by its tasks."""
+    """Import the verifiers ahead of the forks; one that fails to import is reported by its tasks.
+
+    A module with a function ``warm_up`` has it called.
+    """
     functions = {}
     for name, kind in kinds.items():
-        try:
+        with contextlib.suppress(Exception):
             functions[name] = kind.load()
-        except Exception:
-            continue
+            getattr(sys.modules[functions[name].__module__], "warm_up", lambda: None)()
     return functions
+
+
+ended: dict[int, int] = {}
+"""Exit status of children that were reaped while another was waited for."""
 
 
 def kill_and_reap(pid: int) -> int:
     """Kill a worker and return its exit status: negative for the signal that ended it."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except (ProcessLookupError, ChildProcessError):
-        return 0
+    reap_strays()
+    if pid not in ended:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            ended[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return ended.pop(pid, 0)
+
+
+def reap_strays() -> None:
+    """Collect what has ended: workers, and the sandboxes of killed workers, which come to the hub."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def end_all(workers: set[int]) -> None:
+    """Give the workers a moment to close their sandboxes, end those that are busy, leave nobody behind."""
+    patience = time.monotonic() + CLOSING_SECONDS
+    while time.monotonic() < patience:
+        reap_strays()
+        if workers <= ended.keys():
+            break
+        time.sleep(0.01)
+    for pid in workers - ended.keys():
+        kill_and_reap(pid)
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < patience + CLOSING_SECONDS:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
 
 
 def work_until_closed(
@@ -96,6 +130,8 @@ def work_until_closed(
     except (EOFError, OSError):
         pass
     finally:
+        if "vr.verify.programs" in sys.modules:
+            sys.modules["vr.verify.programs"].close_sandboxes()
         os._exit(0)
 
 
@@ -131,6 +167,7 @@ def main() -> None:
     """Entry point of the process: the control socket's descriptor is the one argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides; Ctrl-C reaches it too
     sys.set_int_max_str_digits(0)  # answers and tests may hold integers of 5,000 digits
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     serve(socket.socket(fileno=int(sys.argv[1])))

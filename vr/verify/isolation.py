@@ -15,7 +15,7 @@ import socket
 import tempfile
 from dataclasses import dataclass
 
-from vr.verify.sandbox import Sandbox, SandboxFailure, SealedFile
+from vr.verify.sandbox import Sandbox, SandboxError, SealedFile
 
 LEVELS = ("full", "native")
 
@@ -36,7 +36,7 @@ ATTACKS = {
 """Each prints something only if it got through."""
 
 
-class IsolationUnavailable(RuntimeError):
+class IsolationUnavailableError(RuntimeError):
     """No level of isolation holds on this machine, and the caller did not allow to run without."""
 
 
@@ -71,7 +71,7 @@ def probe(level: str) -> Probe:
             through = [name for name, code in ATTACKS.items() if run_once(sandbox, code.format(**facts), b"")]
             if os.path.exists(facts["target"]) and "write a file" not in through:
                 through.append("write a file")
-    except SandboxFailure as failure:
+    except SandboxError as failure:
         return Probe(level, (), str(failure))
     finally:
         sandbox.close()
@@ -88,7 +88,7 @@ def run_once(sandbox: Sandbox, code: str, stdin: bytes) -> bytes:
 def choose_level(*, allow_unsafe: bool = False) -> str:
     """The highest level that holds; ``unsafe`` if none does and the caller allows it.
 
-    Raises IsolationUnavailable, with what was tried and what was open, if none does and it does not.
+    Raises IsolationUnavailableError, with what was tried and what was open, if none does and it does not.
     """
     probes = []
     for level in LEVELS:
@@ -98,7 +98,7 @@ def choose_level(*, allow_unsafe: bool = False) -> str:
     if allow_unsafe:
         return "unsafe"
     tried = "; ".join(f"{p.level}: {p.broken or 'open to ' + ', '.join(p.got_through)}" for p in probes)
-    raise IsolationUnavailable(
+    raise IsolationUnavailableError(
         f"programs cannot be isolated on this machine ({tried}). Install bubblewrap or use a kernel with Landlock "
         f"and seccomp; --allow-unsafe-execution runs them regardless."
     )

@@ -14,50 +14,37 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from fractions import Fraction
 
 from vr.verify import engine, shapes
 from vr.verify.choice import read_choice
-from vr.verify.exact import TooLarge, as_decimal, decimals, exact_value, is_decimal, significant_digits
 from vr.verify.extract import ANCHOR, BOX, final_answer
 from vr.verify.normalise import normalise, words
 from vr.verify.registry import Workplace
+from vr.verify.scalars import MAX_ANSWER_CHARACTERS, Rule, equal_scalars, first_decision, light, squeezed
 from vr.verify.types import Finding, Task
 
-MAX_ANSWER_CHARACTERS = 1_000
 MAX_NESTING = 40
-ROUNDED_DIGITS = 6
-"""A decimal with fewer significant digits is not taken for an irrational or repeating number."""
 
 NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-).split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 REAL_LINE = {r"\mathbb{R}", r"(-\infty,\infty)", "allrealnumbers", "allreals", r"(-\infty,+\infty)"}
 EMPTY_SET = {r"\emptyset", r"\{\}", "nosolution", "nosolutions", "norealsolutions", "none"}
-UNIT = re.compile(r"(?<=[\d})!.\s])\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*(\^\{?(-?\d)\}?)?$")
-DEGREES = re.compile(r"\s*(?:\^\{\\circ\}\s*[CFK]?|\\text\s*\{\s*degrees?\s*\}|(?<=\d)\s+degrees?)$")
-PLAIN_UNIT = re.compile(
-    r"(?<=\d)\s*((?:square|cubic|sq\.?|cu\.?)?\s*(?:cm|mm|km|m|ft|feet|foot|in|inch|inches|yards?|miles?|meters?"
-    r"|metres?|kg|g|grams?|lbs?|pounds?|hours?|minutes?|seconds?|days?|weeks?|years?|mph|km/h|m/s|dollars?|cents?"
-    r"|units?|units squared|liters?|litres?|ways?|people|students|points?|times))\s*(\^\{?(\d)\}?)?$"
-)
 MEMBER_OF = re.compile(r"\\?[a-zA-Z](?:_\{?\w\}?)?\s*\\in(?![a-zA-Z])\s*")
-BASE = re.compile(r"(?:\\text\s*\{)?([0-9A-Fa-f]+)\}?_\{?(?:\\text\s*\{)?\s*(\d{1,2}|two|eight|ten|sixteen)\s*\}?\}?")
-RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*:\s*(\d+(?:\.\d+)?)\s*")
-TOWER = re.compile(r"\^\s*\{[^{}]*\^\s*(?:\{[^{}]*\^|\{?-?\d{3,}|\{[^{}]*\{[^{}]*\^)|\^\d+\^")
-HEAVY = re.compile(
-    r"\\(?:int|iint|iiint|oint|sum|prod|lim)(?![a-zA-Z])|\\bmod|\\pmod|\\mod(?![a-zA-Z])|\d{5,}\s*!|!\s*!|\}\s*!"
-    r"|\^\s*\{?-?\d{5,}|\^\s*\{[^{}]*\^\s*\{?-?\d"
-)
 
 
-def judge_math(task: Task, workplace: Workplace) -> Finding:
+def warm_up() -> None:
+    """Called by the hub once, before it forks workers."""
+    engine.warm_up()
+
+
+def judge_math(task: Task, _workplace: Workplace) -> Finding:
     """Compare the answer of a solution with a reference answer or the box of a reference solution."""
     gold = reference_answer(task.reference or "")
     if not gold:
-        return Finding("unparsable_reference", "empty reference" if not (task.reference or "").strip() else "no answer in it")
+        is_empty = not (task.reference or "").strip()
+        return Finding("unparsable_reference", "empty reference" if is_empty else "no answer in the reference")
     answer = final_answer(task.answer or "")
     if answer is None or not normalise(answer[: MAX_ANSWER_CHARACTERS + 1]):
         return Finding("no_answer", "no box and no 'answer is'")
@@ -72,10 +59,8 @@ def judge_math(task: Task, workplace: Workplace) -> Finding:
 
 def reference_answer(reference: str) -> str | None:
     """The reference itself where it is an answer; the answer that it names where it is a solution."""
-    if BOX.search(reference) or ANCHOR.search(reference):
-        answer = final_answer(reference)
-    else:
-        answer = reference.strip()
+    names_it = BOX.search(reference) or ANCHOR.search(reference)
+    answer = final_answer(reference) if names_it else reference.strip()
     return answer if answer and len(answer) <= MAX_ANSWER_CHARACTERS and normalise(answer) else None
 
 
@@ -84,9 +69,9 @@ def readable(gold: str) -> bool:
     text = normalise(gold)
     if not any(character.isalnum() for character in text) and squeezed(text) not in EMPTY_SET:
         return False
-    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text) or not shapes.balanced(re.sub(r"[\[\]()]", "", text)):
+    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text):
         return False
-    return True
+    return shapes.balanced(re.sub(r"[\[\]()]", "", text))
 
 
 def equal_answers(gold: str, answer: str) -> bool:
@@ -96,16 +81,11 @@ def equal_answers(gold: str, answer: str) -> bool:
         return True
     if (chosen := equal_choice(left, right)) is not None:
         return chosen
-    if (spoken := equal_words(left, right, gold)) is not None:
+    if (spoken := equal_words(left, right)) is not None:
         return spoken
     if max(shapes.depth_of(left), shapes.depth_of(right)) > MAX_NESTING:
         return False
-    return equal_parts(left, right, top=True) or equal_as_spaced_list(gold, answer)
-
-
-def squeezed(text: str) -> str:
-    """The text without spaces."""
-    return re.sub(r"\s+", "", text)
+    return equal_parts(left, right) or equal_as_spaced_list(gold, answer)
 
 
 def equal_choice(gold: str, answer: str) -> bool | None:
@@ -117,10 +97,10 @@ def equal_choice(gold: str, answer: str) -> bool | None:
     chosen = read_choice(answer)
     if chosen is not None:
         return chosen[0] == letter
-    return bool(content) and equal_parts(normalise(content), answer, top=True)
+    return bool(content) and equal_parts(normalise(content), answer)
 
 
-def equal_words(gold: str, answer: str, raw_gold: str) -> bool | None:
+def equal_words(gold: str, answer: str) -> bool | None:
     """Compare as words where the reference consists of words; None where it does not."""
     left, right = words(gold), words(answer)
     for names in (REAL_LINE, EMPTY_SET):
@@ -156,7 +136,7 @@ def equal_as_spaced_list(gold: str, answer: str) -> bool:
     return sorted(left.replace(" ", "").split(",")) == sorted(right.replace(" ", "").split(","))
 
 
-def equal_parts(gold: str, answer: str, top: bool = False) -> bool:
+def equal_parts(gold: str, answer: str) -> bool:
     """Compare two normalised strings by shape, then by value."""
     if squeezed(gold) == squeezed(answer):
         return True
@@ -165,14 +145,6 @@ def equal_parts(gold: str, answer: str, top: bool = False) -> bool:
     if decided is None and (r"\pm" in gold or r"\pm" in answer):
         decided = equal_unordered(expand_signs(gold), expand_signs(answer))
     return equal_scalars(gold, answer) if decided is None else decided
-
-
-Rule = Callable[[str, str], "bool | None"]
-
-
-def first_decision(gold: str, answer: str, rules: Sequence[Rule]) -> bool | None:
-    """The verdict of the first rule that applies."""
-    return next((verdict for rule in rules if (verdict := rule(gold, answer)) is not None), None)
 
 
 def by_matrix(gold: str, answer: str) -> bool | None:
@@ -258,29 +230,35 @@ def distinct(items: list[str]) -> list[str]:
     return list({squeezed(item): item for item in items}.values())
 
 
-def by_union(gold: str, answer: str) -> bool | None:
-    r"""Unions of intervals, in any order; a relation that says the same as an interval is one."""
-    left, right = (shapes.split_outside(text, r"\cup") for text in (gold, answer))
-    if len(left) == 1 and len(right) == 1:
+def by_intervals(gold: str, answer: str) -> bool | None:
+    """Intervals, their unions and the inequalities that say the same, in any order of the parts."""
+    left, right = shapes.intervals_of(gold), shapes.intervals_of(answer)
+    if left is None or right is None:
         return None
-    return True if equal_unordered(left, right) else None
+    if left[0] and right[0] and squeezed(left[0]) != squeezed(right[0]):
+        return False
+    if len(left[1]) == 1 and len(right[1]) == 1:
+        return same_interval(left[1][0], right[1][0])
+    rest = list(right[1])
+    for interval in left[1]:
+        found = next((other for other in rest if same_interval(interval, other)), None)
+        if found is None:
+            return None  # unions may be cut up in other ways: left to algebra
+        rest.remove(found)
+    return not rest or None
+
+
+def same_interval(gold: shapes.Interval, answer: shapes.Interval) -> bool:
+    """The same brackets round equal ends."""
+    return gold[0] == answer[0] and gold[3] == answer[3] and equal_ordered(list(gold[1:3]), list(answer[1:3]))
 
 
 def by_brackets(gold: str, answer: str) -> bool | None:
-    """Tuples and intervals: the same brackets, the same parts in the same order."""
-    left, right = as_interval(gold), as_interval(answer)
+    """Tuples: the same brackets, the same parts in the same order."""
+    left, right = shapes.bracketed(gold), shapes.bracketed(answer)
     if left is None or right is None or len(left[1]) < 2 or len(right[1]) < 2:
         return None
     return left[0] == right[0] and left[2] == right[2] and equal_ordered(left[1], right[1])
-
-
-def as_interval(text: str) -> tuple[str, list[str], str] | None:
-    """A bracketed text, or a relation in one variable written as the interval that it denotes."""
-    chain = shapes.relation_chain(text)
-    if chain is None:
-        return shapes.bracketed(text)
-    interval = shapes.interval_of(*chain)
-    return (interval[0], [interval[1], interval[2]], interval[3]) if interval else None
 
 
 def by_relation(gold: str, answer: str) -> bool | None:
@@ -301,152 +279,21 @@ def by_relation(gold: str, answer: str) -> bool | None:
     if left[1] != right[1] and left[1] == [shapes.FLIPPED.get(r, r) for r in right[1][::-1]]:
         right = (right[0][::-1], left[1])
     if left[1] == right[1] and equal_ordered(left[0], right[0]):
-        return same_variables(left, right)
+        return True
     if "=" in left[1] or "=" in right[1] or not light(gold) or not light(answer):
         return False
     return engine.same_value(gold, answer)
 
 
-def same_variables(left: tuple[list[str], list[str]], right: tuple[list[str], list[str]]) -> bool:
-    """Inequalities that agree term by term agree; kept apart so that the rule above reads as a rule."""
-    return len(left[0]) == len(right[0])
-
-
 def equal_equations(gold: list[str], answer: list[str]) -> bool:
     """x = 3 against y = 3 (different), y = 2x+1 against 2x - y + 1 = 0 (equal)."""
     left, right = (gold[0], gold[-1]), (answer[0], answer[-1])
-    if shapes.is_name(left[0]) and shapes.is_name(right[0]) and not shapes.is_name(right[1]):
-        if squeezed(left[0]) == squeezed(right[0]):
-            return equal_parts(left[1], right[1])
+    both_named = shapes.is_name(left[0]) and shapes.is_name(right[0]) and not shapes.is_name(right[1])
+    if both_named and squeezed(left[0]) == squeezed(right[0]):
+        return equal_parts(left[1], right[1])
     if equal_parts(left[0], right[0]) and equal_parts(left[1], right[1]):
         return True
     return all(map(light, (*left, *right))) and engine.same_equation(left, right)
 
 
-SHAPE_RULES: tuple[Rule, ...] = (by_matrix, by_union, by_list, by_brackets, by_relation)
-
-
-def equal_scalars(gold: str, answer: str) -> bool:
-    """Two single values, with their units, percent and degree signs."""
-    decided = first_decision(gold, answer, (by_ratio, by_base))
-    if decided is not None:
-        return decided
-    left, left_unit = without_unit(gold)
-    right, right_unit = without_unit(answer)
-    if left_unit and right_unit and left_unit != right_unit:
-        return False
-    left_percent, right_percent = left.endswith(r"\%"), right.endswith(r"\%")
-    left, right = left.removesuffix(r"\%").strip(), right.removesuffix(r"\%").strip()
-    if left_percent == right_percent:
-        return equal_values(left, right)
-    return equal_values(left, right) or equal_percentage(*((left, right) if left_percent else (right, left)))
-
-
-def equal_percentage(percentage: str, value: str) -> bool:
-    """Whether the percentage is a hundred times the value."""
-    try:
-        hundredfold, plain = exact_value(percentage), exact_value(value)
-    except TooLarge:
-        return False
-    return hundredfold is not None and plain is not None and hundredfold == 100 * plain
-
-
-def without_unit(text: str) -> tuple[str, str]:
-    """(value, unit) of a number with a unit after it; the unit is empty where there is none."""
-    text = DEGREES.sub("", text) if re.fullmatch(r"[-+\d./{}\\frac\s]+", DEGREES.sub("", text)) else text
-    match = UNIT.search(text) or PLAIN_UNIT.search(text)
-    if match is None or not text[: match.start()].strip():
-        return text, ""
-    unit = re.sub(r"[\s.]+", "", match.group(1).lower()) + (match.group(3) or "")
-    if UNIT_WITH_NUMBER.search(match.group(1)) or r"\text" in text[: match.start()]:
-        return text, ""
-    return text[: match.start()].strip().rstrip(r"\ "), canonical_unit(unit)
-
-
-UNIT_WITH_NUMBER = re.compile(r"\d|^(?:and|or|if|for|when|mod|if\b)")
-UNIT_NAMES = {
-    "centimeters": "cm", "centimetres": "cm", "centimeter": "cm", "meters": "m", "metres": "m", "meter": "m",
-    "kilometers": "km", "kilometres": "km", "kilometer": "km", "feet": "ft", "foot": "ft", "inches": "in",
-    "inch": "in", "milesperhour": "mph", "miles/hour": "mph", "kilograms": "kg", "grams": "g", "degrees": "",
-    "degree": "", "units": "", "unit": "", "millimeters": "mm", "hrs": "hour", "hours": "hour", "mins": "minute",
-    "seconds": "s", "sec": "s", "minutes": "minute",
-}  # fmt: skip
-
-
-def canonical_unit(unit: str) -> str:
-    """One name for a unit; plurals and squared spellings alike."""
-    square = re.match(r"(?:square|sq)(.+)", unit)
-    cubic = re.match(r"(?:cubic|cu(?=[cfim]))(.+)", unit)
-    power = "2" if square else "3" if cubic else ""
-    name = (square or cubic).group(1) if (square or cubic) else unit  # type: ignore[union-attr]
-    name = UNIT_NAMES.get(name, name)
-    return (name.removesuffix("s") if len(name) > 3 else name) + power
-
-
-def by_ratio(gold: str, answer: str) -> bool | None:
-    """a : b against c : d, reduced."""
-    left, right = RATIO.fullmatch(gold), RATIO.fullmatch(answer)
-    if left is None or right is None:
-        return None if left is None and right is None else False if left and ":" in answer else None
-    a, b, c, d = (Fraction(text) for text in (*left.groups(), *right.groups()))
-    return a * d == b * c and (b, d) != (0, 0)
-
-
-def by_base(gold: str, answer: str) -> bool | None:
-    """Numerals with a base: the same digits and the same base; the base may be left out of the answer."""
-    left, right = BASE.fullmatch(squeezed(gold)), BASE.fullmatch(squeezed(answer))
-    if left is None:
-        return None
-    if right is None:
-        return left.group(1) == squeezed(answer)
-    return left.groups() == right.groups()
-
-
-def equal_values(gold: str, answer: str) -> bool:
-    """Two values without decoration: exactly where both are arithmetic, else by math-verify."""
-    if not gold or not answer:
-        return False
-    if squeezed(gold) == squeezed(answer):
-        return True
-    left_decimal, right_decimal = as_decimal(gold), as_decimal(answer)
-    if left_decimal is not None and right_decimal is not None:
-        return left_decimal == right_decimal
-    try:
-        left, right = exact_value(gold), exact_value(answer)
-    except TooLarge:
-        return False
-    if left is not None and right is not None:
-        return left == right or rounds_to(gold, answer, left, right)
-    if not (light(gold) and light(answer)) or not plausible(gold) or not plausible(answer):
-        return False
-    if is_decimal(gold) != is_decimal(answer):
-        return equal_to_decimal(*((gold, answer) if is_decimal(gold) else (answer, gold)))
-    return engine.same_value(gold, answer)
-
-
-def rounds_to(gold: str, answer: str, left: Fraction, right: Fraction) -> bool:
-    """Whether one of the two is a decimal of enough digits that rounds, or is cut off from, the other."""
-    if is_decimal(gold) == is_decimal(answer):
-        return False
-    written, value, exact = (gold, left, right) if is_decimal(gold) else (answer, right, left)
-    return significant_digits(written) >= ROUNDED_DIGITS and abs(value - exact) < Fraction(1, 10 ** decimals(written))
-
-
-def equal_to_decimal(written: str, formula: str) -> bool:
-    """The same for a formula that is not rational, such as 2 pi."""
-    value = engine.numeric_value(formula)
-    if value is None or significant_digits(written) < ROUNDED_DIGITS:
-        return False
-    return abs(value - float(written)) < 10.0 ** -decimals(written) + 1e-15 * abs(value)
-
-
-def light(text: str) -> bool:
-    """Whether sympy can take the text without a risk of never coming back."""
-    return not (TOWER.search(text) or HEAVY.search(text)) and len(text) <= MAX_ANSWER_CHARACTERS
-
-
-def plausible(text: str) -> bool:
-    """Whether the text can be a formula: balanced, and no command lacks its arguments."""
-    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)|\\frac\s*\{[^{}]*\}\s*(?:\{\s*\}|$)", text):
-        return False
-    return shapes.balanced(text) or text.count("(") + text.count("[") != text.count(")") + text.count("]")
+SHAPE_RULES: tuple[Rule, ...] = (by_matrix, by_intervals, by_list, by_brackets, by_relation)

@@ -22,13 +22,13 @@ SYMBOLS = {
     "±": r"\pm ", "∓": r"\mp ", "ℝ": r"\mathbb{R}", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "γ": r"\gamma ", "λ": r"\lambda ", "μ": r"\mu ", "φ": r"\phi ", "ω": r"\omega ", "∠": r"\angle ",
     "⟨": r"\langle ", "⟩": r"\rangle ", "“": '"', "”": '"', "‘": "'", "’": "'", "′": "'", "√": r"\sqrt",
-    "∛": r"\sqrt[3]", "€": r"\$", "£": r"\$",
+    "∛": r"\sqrt[3]", "€": r"\$", "£": r"\$", "≈": r"\approx ",
 }  # fmt: skip
 """Applied after NFKC, which already turns full-width forms and ligatures into plain ones."""
 
 SYNONYMS = {
     r"\\[dtc]frac(?![a-zA-Z])": r"\\frac",
-    r"\\(?:textbf|textit|textrm|textsf|texttt|textnormal|mbox|mathrm|mathbf|mathit|mathsf|bf|rm|hbox)\s*(?=\{)": r"\\text",
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal)|mbox|mathrm|mathbf|mathit|mathsf|hbox)\s*(?=\{)": r"\\text",
     r"\\(?:leqslant|leqq|leq)(?![a-zA-Z])": r"\\le ",
     r"\\(?:geqslant|geqq|geq)(?![a-zA-Z])": r"\\ge ",
     r"\\neq(?![a-zA-Z])": r"\\ne ",
@@ -46,6 +46,7 @@ SYNONYMS = {
     r"\\degree(?![a-zA-Z])": r"^{\\circ}",
     r"\\(?:colon)(?![a-zA-Z])": ":",
     r"\\mathbb\s+R(?![a-zA-Z])": r"\\mathbb{R}",
+    r"\\text\s*\{\s*([-+=])\s*\}": r"\1",
     r"\\text\s*\{\s*(?:percent|per cent|percentage|\\?%)\s*\}|(?<=\d)\s*(?:percent|per cent)\b": r"\\%",
     r"(?<!\\)%": r"\\%",
 }
@@ -53,6 +54,7 @@ SYNONYM_PATTERNS = [(re.compile(pattern), replacement) for pattern, replacement 
 INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u202a-\u202e]")
 THOUSANDS_SPACED = re.compile(r"(?<=\d)(?:\\,|\{,\}|\\!|,\\!|\{\\,\}|\\ |[\u2009\u202f\u00a0])(?=\d{3}(?!\d))")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+SPACED_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}( \d{3})+(\.\d+)?")
 SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\quad(?![a-zA-Z])|\\qquad(?![a-zA-Z])|~|(?<!\\)\\n(?![a-zA-Z])")
 TRAILING = re.compile(r"(?:\\\\|\\|(?<!\\left)[.,;]|\s|\\newline)+$")
 TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
@@ -71,8 +73,13 @@ def normalise(answer: str) -> str:
     text = unwrap(text)
     text = re.sub(r"\s+", " ", text).strip()
     text = TRAILING.sub("", text).strip()
+    text = re.sub(r"^(?:\\approx|\\sim|≈)\s*", "", text)
+    text = re.sub(r"^\\text\s*\{\s*([-+]?\d[^{}]*?)\s*\}$", r"\1", text)
+    text = re.sub(r"^([-+]?\d+) (\d+)/(\d+)$", r"\1\\frac{\2}{\3}", text)
     if THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
+    if SPACED_GROUPS.fullmatch(text):
+        text = text.replace(" ", "")
     return text
 
 

@@ -117,9 +117,7 @@ def process_cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def run_in_order(
-    tasks: Sequence[Task], kinds: dict[str, Kind], workers: int, isolation: str
-) -> Iterator[Verdict]:
+def run_in_order(tasks: Sequence[Task], kinds: dict[str, Kind], workers: int, isolation: str) -> Iterator[Verdict]:
     """Judge tasks on ``workers`` processes and yield one verdict each, in task order."""
     hub = Hub(kinds, isolation)
     idle: list[Worker] = []

@@ -7,7 +7,6 @@ failure of the sandbox itself is ``crashed``. No tests, or tests that cannot be 
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import signal
@@ -18,13 +17,13 @@ from vr.verify import compare
 from vr.verify.child import EXIT_RAISED
 from vr.verify.extract import last_program
 from vr.verify.registry import Workplace
-from vr.verify.sandbox import Run, Sandbox, SandboxFailure, SealedFile
+from vr.verify.sandbox import CPU_SECONDS, Run, Sandbox, SandboxError, SealedFile
 from vr.verify.types import Finding, Task
 
 USES_NUMPY = re.compile(r"\b(?:numpy|scipy|pandas|sklearn)\b")
 
 
-class TestsUnreadable(ValueError):
+class UnreadableTestsError(ValueError):
     """The tests of a task cannot be used; says why."""
 
     __test__ = False  # not a test class, whatever its name starts with
@@ -56,7 +55,7 @@ def judge_program(task: Task, workplace: Workplace, *, is_call: bool) -> Finding
     level = workplace.isolation
     try:
         tests = read_tests(task.tests, is_call=is_call)
-    except TestsUnreadable as error:
+    except UnreadableTestsError as error:
         return Finding("unparsable_reference", str(error), "none")
     code = last_program(task.answer or "")
     if code is None:
@@ -69,8 +68,8 @@ def judge_program(task: Task, workplace: Workplace, *, is_call: bool) -> Finding
             workplace.still_alive()
             try:
                 with SealedFile(given) as stdin:
-                    run = sandbox.run(job_file, stdin)
-            except SandboxFailure as failure:
+                    run = sandbox.run(job_file, stdin, CPU_SECONDS)
+            except SandboxError as failure:
                 return Finding("crashed", f"test {number}: {failure}", level, cpu_seconds)
             cpu_seconds += run.cpu_seconds
             fault = fault_of(run) or (call_fault(run, expected) if is_call else output_fault(run, expected))
@@ -79,35 +78,46 @@ def judge_program(task: Task, workplace: Workplace, *, is_call: bool) -> Finding
     return Finding("correct", "", level, cpu_seconds)
 
 
-@functools.cache
+sandboxes: dict[tuple[str, bool], Sandbox] = {}
+"""The sandboxes of this worker process, warm from one task to the next."""
+
+
 def sandbox_of(level: str, numpy: bool) -> Sandbox:
-    """The sandboxes of this worker: numpy is loaded only where programs mention it."""
-    return Sandbox(level, numpy=numpy)
+    """The sandbox for a program: numpy is loaded only where programs mention it."""
+    if (level, numpy) not in sandboxes:
+        sandboxes[level, numpy] = Sandbox(level, numpy=numpy)
+    return sandboxes[level, numpy]
+
+
+def close_sandboxes() -> None:
+    """End the sandboxes of this worker."""
+    while sandboxes:
+        sandboxes.popitem()[1].close()
 
 
 def read_tests(text: str | None, *, is_call: bool) -> Tests:
-    """Check the tests of a task. Raises TestsUnreadable."""
+    """Check the tests of a task. Raises UnreadableTestsError."""
     try:
         tests = json.loads(text or "")
     except (ValueError, RecursionError) as error:
-        raise TestsUnreadable(f"tests are not JSON: {error}") from error
+        raise UnreadableTestsError(f"tests are not JSON: {error}") from error
     if not isinstance(tests, dict):
-        raise TestsUnreadable("tests are not a JSON object")
+        raise UnreadableTestsError("tests are not a JSON object")
     inputs, outputs, name = tests.get("inputs"), tests.get("outputs"), tests.get("fn_name")
     if not isinstance(inputs, list) or not isinstance(outputs, list):
-        raise TestsUnreadable("inputs or outputs are missing")
+        raise UnreadableTestsError("inputs or outputs are missing")
     if not inputs:
-        raise TestsUnreadable("no tests")
+        raise UnreadableTestsError("no tests")
     if len(inputs) != len(outputs):
-        raise TestsUnreadable(f"{len(inputs)} inputs, {len(outputs)} outputs")
+        raise UnreadableTestsError(f"{len(inputs)} inputs, {len(outputs)} outputs")
     try:
         if not is_call:
             return Tests([encoded(compare.joined(item)) for item in inputs], list(map(compare.joined, outputs)), None)
         if not isinstance(name, str) or not name.isidentifier():
-            raise TestsUnreadable("fn_name is missing or no name")
+            raise UnreadableTestsError("fn_name is missing or no name")
         return Tests([json.dumps(arguments_of(item)).encode("ascii") for item in inputs], outputs, name)
     except (TypeError, RecursionError) as error:
-        raise TestsUnreadable(str(error)) from error
+        raise UnreadableTestsError(str(error)) from error
 
 
 def encoded(text: str) -> bytes:

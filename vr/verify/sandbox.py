@@ -39,7 +39,7 @@ START_SERVER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from vr.verify.
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-class SandboxFailure(Exception):
+class SandboxError(Exception):
     """The sandbox itself failed: nothing was learnt about the program."""
 
 
@@ -67,7 +67,7 @@ class Sandbox:
         self.sock: socket.socket | None = None
 
     def start(self) -> socket.socket:
-        """The socket of a running server. Raises SandboxFailure where none can be started."""
+        """The socket of a running server. Raises SandboxError where none can be started."""
         if self.sock is not None:
             return self.sock
         ours, theirs = socket.socketpair()
@@ -90,7 +90,7 @@ class Sandbox:
                 )
             except OSError as error:
                 ours.close()
-                raise SandboxFailure(f"cannot start: {error}") from error
+                raise SandboxError(f"cannot start: {error}") from error
         self.sock = ours
         try:
             ours.settimeout(START_SECONDS)
@@ -98,10 +98,10 @@ class Sandbox:
             ours.settimeout(None)
         except (EOFError, OSError) as error:
             self.close()
-            raise SandboxFailure(f"{self.level}: the sandbox did not start") from error
+            raise SandboxError(f"{self.level}: the sandbox did not start") from error
         if not hello["ready"]:
             self.close()
-            raise SandboxFailure(f"{self.level}: {hello['error']}")
+            raise SandboxError(f"{self.level}: {hello['error']}")
         return ours
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Sandbox:
             self.process = None
 
     def run(self, job: SealedFile, stdin: SealedFile, cpu_seconds: int = CPU_SECONDS) -> Run:
-        """Run the program of a job once. Raises SandboxFailure where the sandbox breaks."""
+        """Run the program of a job once. Raises SandboxError where the sandbox breaks."""
         sock = self.start()
         output_read, output_write = os.pipe()
         result_read, result_write = os.pipe()
@@ -135,13 +135,13 @@ class Sandbox:
             run = collect(sock, output_read, result_read, give_up)
         except (EOFError, OSError) as error:
             self.close()
-            raise SandboxFailure(f"the sandbox broke: {type(error).__name__}") from error
+            raise SandboxError(f"the sandbox broke: {type(error).__name__}") from error
         finally:
             os.close(output_read)
             os.close(result_read)
         if not run.result.startswith(READY):
             self.close()
-            raise SandboxFailure(f"the sandbox could not be set up (status {run.exit_code})")
+            raise SandboxError(f"the sandbox could not be set up (status {run.exit_code})")
         return Run(run.output, run.result[len(READY) :], run.exit_code, run.reason, run.cpu_seconds)
 
 

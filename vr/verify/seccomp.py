@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import platform
 import struct
 
@@ -77,6 +78,8 @@ F_SETSIG: with these the kernel sends a signal of the program's choice to a proc
 PRCTLS = (3, 15, 16, 0x53564D41)
 """PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA."""
 X32_BIT = 0x40000000
+ANY_PID = 0x7FABCDEF
+"""No process has a number so high."""
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 ALLOW, KILL_PROCESS, FAIL_WITH = 0x7FFF0000, 0x80000000, 0x00050000
@@ -136,7 +139,14 @@ def build_filter(pid: int, machine: str | None = None) -> bytes:
 
     Raises NotImplementedError for a machine without a table.
     """
-    machine = machine or platform.machine()
+    template = filter_template(machine or platform.machine())
+    return template.replace(struct.pack("=I", ANY_PID), struct.pack("=I", pid))
+
+
+@functools.cache
+def filter_template(machine: str) -> bytes:
+    """The BPF program with ANY_PID in the place of the process number: built once, before the forks."""
+    pid = ANY_PID
     column = column_of(machine)
     lines = [
         instruction(LOAD, 0, 0, OFFSET_ARCHITECTURE),

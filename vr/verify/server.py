@@ -9,6 +9,7 @@ Started as ``server LEVEL DESCRIPTOR NUMPY`` by ``sandbox.py``.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -35,9 +36,10 @@ STARVED_FACTOR = 25.0
 """The same for one that does use it but must share it with others."""
 IDLE_SHARE = 0.02
 PRELOAD = (
-    "copy dataclasses datetime decimal enum io json queue statistics threading tokenize traceback types "
-    "concurrent.futures numbers array cmath contextlib pprint textwrap"
-).split()
+    *("array", "cmath", "concurrent.futures", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum"),
+    *("io", "json", "numbers", "pprint", "queue", "statistics", "textwrap", "tokenize", "traceback", "types"),
+)
+"""What programs often import: loaded once here instead of in every run."""
 
 
 def main() -> None:
@@ -132,7 +134,5 @@ def overdue(pid: int, wall: float, cpu_seconds: float) -> str:
 
 def end_group(pid: int) -> None:
     """Without confinement a program may have started others in its session."""
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        pass

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 
 LISTS_WORDS = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*")
-MATRIX = re.compile(r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
+MATRIX = re.compile(r"[\[(]?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*[\])]?", re.DOTALL)
 RELATION = re.compile(r"\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])|\\ne(?![a-zA-Z])|\\approx|<=|>=|!=|<|>|=")
 SPELLING_OF = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne"}
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
 NAME = re.compile(
     r"(?:\\(?:angle|overline|widehat|vec|text|mathcal|operatorname|triangle|measuredangle)\s*)*"
     r"\{?\\?[a-zA-Z]+'*\}?(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{\\prime\})?\s*(?:\([a-zA-Z0-9_{}, ]*\))?"
+    r"|\(\s*[a-zA-Z](?:_\{?\w\}?)?(?:\s*,\s*[a-zA-Z](?:_\{?\w\}?)?)+\s*\)"
 )
+VARIABLE = re.compile(r"[a-zA-Z](?:_(?:\{\w+\}|\w))?|\\(?:theta|alpha|beta|lambda|phi|omega|mu)")
 OPENING, CLOSING = "([{", ")]}"
 
 
@@ -112,23 +114,72 @@ def is_name(text: str) -> bool:
     return NAME.fullmatch(text.strip()) is not None
 
 
-def interval_of(terms: list[str], relations: list[str]) -> tuple[str, str, str, str] | None:
-    r"""(opening, low, high, closing) of ``x>3`` or ``1<x\le 2`` with a single variable, as an interval."""
-    if not set(relations) <= {"<", ">", r"\le", r"\ge"}:
+Interval = tuple[str, str, str, str]
+"""(opening, low, high, closing), with brackets as they are written."""
+
+OR_WORD = re.compile(
+    r"\s*,?\s*(?:\\text\s*\{\s*or\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee|cup)(?![a-zA-Z]))\s*"
+)
+AND_WORD = re.compile(
+    r"\s*(?:\\text\s*\{\s*and\s*\}|(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge|cap)(?![a-zA-Z]))\s*"
+)
+
+
+def intervals_of(text: str) -> tuple[str, list[Interval]] | None:
+    r"""(variable, intervals) of ``(2,3]``, ``[0,1)\cup(2,\infty)``, ``x>3``, ``x<0 or x>1``, ``x>1 and x<2``.
+
+    The variable is empty where the text is written with brackets. None for anything else.
+    """
+    variables, intervals = set(), []
+    for part in OR_WORD.split(text):
+        pieces = [one_interval(piece) for piece in AND_WORD.split(part)]
+        if any(piece is None for piece in pieces):
+            return None
+        known = [piece for piece in pieces if piece is not None]
+        variables |= {variable for variable, _ in known}
+        joined = known[0][1] if len(known) == 1 else overlap([interval for _, interval in known])
+        if joined is None:
+            return None
+        intervals.append(joined)
+    return (variables.pop(), intervals) if len(variables) == 1 else None
+
+
+def one_interval(text: str) -> tuple[str, Interval] | None:
+    """(variable, interval) of one bracketed pair or of one chain of inequalities."""
+    chain = relation_chain(text)
+    if chain is not None:
+        return interval_of_chain(*chain)
+    held = bracketed(text.strip())
+    if held is None or held[0] == r"\{" or len(held[1]) != 2:
         return None
+    return "", (held[0], held[1][0], held[1][1], held[2])
+
+
+def interval_of_chain(terms: list[str], relations: list[str]) -> tuple[str, Interval] | None:
+    r"""The interval of ``x>3`` or ``1<x\le 2`` in a single variable."""
     if relations[0] in (">", r"\ge"):
-        terms, relations = terms[::-1], [FLIPPED[relation] for relation in relations[::-1]]
-    if any(relation in (">", r"\ge") for relation in relations):
+        terms, relations = terms[::-1], [FLIPPED.get(relation, relation) for relation in relations[::-1]]
+    if not set(relations) <= {"<", r"\le"}:
         return None
+    opening, closing = ("(" if relations[0] == "<" else "["), (")" if relations[-1] == "<" else "]")
     if len(terms) == 2 and is_variable(terms[1]):
-        return ("(" if relations[0] == "<" else "["), terms[0], r"\infty", ")"
+        return terms[1], (opening, terms[0], r"\infty", ")")
     if len(terms) == 2 and is_variable(terms[0]):
-        return "(", r"-\infty", terms[1], (")" if relations[0] == "<" else "]")
+        return terms[0], ("(", r"-\infty", terms[1], closing)
     if len(terms) == 3 and is_variable(terms[1]):
-        return ("(" if relations[0] == "<" else "["), terms[0], terms[2], (")" if relations[1] == "<" else "]")
+        return terms[1], (opening, terms[0], terms[2], closing)
     return None
+
+
+def overlap(intervals: list[Interval]) -> Interval | None:
+    """The overlap of a ray to the right and a ray to the left; None for anything else."""
+    right = [interval for interval in intervals if interval[2] == r"\infty"]
+    left = [interval for interval in intervals if interval[1] == r"-\infty"]
+    if len(right) != 1 or len(left) != 1 or len(intervals) != 2:
+        return None
+    return right[0][0], right[0][1], left[0][2], left[0][3]
 
 
 def is_variable(text: str) -> bool:
     """Whether the text is one variable."""
-    return re.fullmatch(r"\\?[a-zA-Z](?:_(?:\{\w+\}|\w))?|\\(?:theta|alpha|beta|lambda|phi|omega|mu)", text.strip()) is not None
+    return VARIABLE.fullmatch(text.strip()) is not None

@@ -22,12 +22,14 @@ def verify(
     allow_unsafe: run programs even where this machine offers no isolation at all.
     progress: count on stderr.
 
-    Raises ValueError for a task whose verifier is unknown, and ``IsolationUnavailable`` where there are
+    Raises ValueError for a task whose verifier is unknown, and ``IsolationUnavailableError`` where there are
     programs to run and no way to isolate them: both before the first verdict.
     """
     unknown = sorted({task.verifier for task in tasks} - VERIFIERS.keys())
     if unknown:
         raise ValueError(f"unknown verifier {unknown[0]!r}; known are {', '.join(sorted(VERIFIERS))}")
+    if not tasks:
+        return iter(())
     kinds = {name: VERIFIERS[name] for name in {task.verifier for task in tasks}}
     isolation = "none"
     if any(kind.runs_programs for kind in kinds.values()):

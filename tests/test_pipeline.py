@@ -1,0 +1,203 @@
+"""The real `dvc repro`, engines and all, in a copy with tiny parameters; what ran is read from DVC's own record.
+
+One copy serves all tests here, in the order in which a researcher would run them: a first acc run, then changes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from ruamel.yaml import YAML
+
+from vr import tables
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+TRAINING = {"epochs": 24, "batch_size": 16, "learning_rate": 0.01}
+TINY = {
+    "K": 2,
+    "seeds": [0, 1],
+    "problems": {"train": 64, "dev": 4, "test": 8, "slips": 0.1, "guesses": 0.3},
+    "base": {"hidden_size": 32, "layers": 2, "heads": 1},
+    "train_initial": TRAINING,
+    "train_posterior": TRAINING,
+    "train_final": TRAINING,
+    "sample_traces": {"max_tokens": 40},
+    "sample_answers": {"samples": 2, "max_tokens": 32},
+    "evaluate": {"models": ["initial", "final"], "benchmarks": {"miniature": 2}, "max_tokens": 64},
+    "report": {"bootstrap": 200},
+}
+
+
+class Workspace:
+    """A copy of the project, and the stages that each command ran in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, *command: str) -> str:
+        """Run a command there; its output, or an assertion with it."""
+        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=os.environ | {"PATH": paths, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    def table(self, name: str, schema: type) -> pl.DataFrame:
+        return tables.read(self.path / "data" / name, schema)
+
+    def lock(self) -> dict[str, dict]:
+        """dvc.lock of both pipelines: what each stage last ran with."""
+        yaml = YAML(typ="safe", pure=True)
+        files = [self.path / "dvc.lock", self.path / "stages" / "dvc.lock"]
+        return {name: stage for f in files if f.exists() for name, stage in yaml.load(f.read_text())["stages"].items()}
+
+    def stages_run(self, *command: str) -> set[str]:
+        """Run a DVC command; the stages that it says it ran."""
+        output = self.run(*command)
+        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+        return {line.split("'")[1].removeprefix("stages/dvc.yaml:") for line in lines}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    path = tmp_path_factory.mktemp("pipeline") / "vr"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in files:
+        if (ROOT / name).is_file() and not name.endswith("dvc.lock"):
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    yaml = YAML()
+    document = yaml.load((path / "params.yaml").read_text())
+    for key, value in TINY.items():
+        document[key].update(value) if isinstance(value, dict) else document.__setitem__(key, value)
+    with (path / "params.yaml").open("w") as file:
+        yaml.dump(document, file)
+    here = Workspace(path)
+    here.run("git", "init", "-q")
+    here.run("git", "config", "user.email", "test@example.org")
+    here.run("git", "config", "user.name", "test")
+    here.run("git", "add", "-A")
+    here.run("git", "commit", "-qm", "tiny")
+    yield here
+    shutil.rmtree(path)
+
+
+AFTER_WEIGHTS = {"weigh", "build_final", "train_final", "evaluate@final", "report"}
+
+
+def of_seeds(*seeds: int) -> set[str]:
+    names = ("sample_traces", "score_initial", "score_posterior")
+    return {f"{name}@{seed}" for name in names for seed in seeds}
+
+
+def acc_of_seeds(*seeds: int) -> set[str]:
+    return {f"{n}@{seed}" for n in ("sample_answers", "verify_answers", "likelihood_acc") for seed in seeds}
+
+
+def test_acc_runs_from_the_base_model_to_the_measured_final_model(workspace):
+    ran = workspace.stages_run("dvc", "repro")
+    assert ran == (
+        {"problems", "base", "train_initial", "train_posterior", "q_samples@solution", "evaluate@initial"}
+        | of_seeds(0, 1) | acc_of_seeds(0, 1) | AFTER_WEIGHTS
+    )  # fmt: skip
+    weights = workspace.table("weights.parquet", tables.Weights)
+    assert weights.height == 64 * 2
+    assert 0 < weights["chosen"].sum() <= 64
+    final = workspace.table("final.parquet", tables.Final)
+    assert final.height == 64 * 2  # one chosen or fallback row and one original row a question
+    metrics = json.loads((workspace.path / "metrics.json").read_text())["miniature"]
+    assert metrics["final"]["questions"] == 8
+    assert metrics["final"]["ci_low"] <= metrics["final"]["avg_at_n"] <= metrics["final"]["ci_high"]
+    assert set(metrics["final"]["pass_at_k"]) == {"1", "2"}
+    assert sorted(p.name for p in (workspace.path / "models").iterdir()) == ["base", "final", "initial", "posterior"]
+
+
+def test_both_models_scored_the_same_tokens_of_each_trace(workspace):
+    for seed in (0, 1):
+        traces = workspace.table(f"traces/seed={seed}.parquet", tables.Traces)
+        for model in ("initial", "posterior"):
+            logps = workspace.table(f"logps_{model}/seed={seed}.parquet", tables.Logps)
+            assert logps["trace_tokens"].equals(traces["trace_tokens"])
+            assert logps["trace_logp_sum"].null_count() == 0
+
+
+def test_both_kinds_of_verification_were_used(workspace):
+    problems = workspace.table("problems.parquet", tables.Problems)
+    verdicts = workspace.table("verifications/seed=0.parquet", tables.Verifications).join(problems, on="problem_id")
+    assert set(verdicts["verifier"].cast(pl.String)) == {"math", "call"}
+    assert set(verdicts["outcome"].cast(pl.String)) <= set(tables.JUDGED)
+
+
+def test_each_seed_gives_other_traces(workspace):
+    one, two = (workspace.table(f"traces/seed={seed}.parquet", tables.Traces)["text"] for seed in (0, 1))
+    assert (one != two).any()
+
+
+def test_initial_and_final_took_the_same_number_of_steps(workspace):
+    curves = [pl.read_csv(workspace.path / "plots" / f"train_{name}.csv") for name in ("initial", "final")]
+    assert curves[0]["step"].max() == curves[1]["step"].max()
+    for frame in curves:
+        assert frame["loss"][-1] < frame["loss"][0]
+        assert frame["grad_norm"].is_finite().all()
+
+
+def test_a_second_repro_runs_nothing(workspace):
+    assert workspace.stages_run("dvc", "repro") == set()
+
+
+def test_the_plots_are_drawn_from_the_run(workspace):
+    workspace.run("dvc", "plots", "show", "--out", "dvc_plots")
+    html = (workspace.path / "dvc_plots" / "index.html").read_text()
+    for title in ("Loss of the three trainings", "Pass@k", "Trace length against log ratio", "Effective sample size"):
+        assert title in html
+
+
+def test_gml_reruns_only_the_likelihood_term_the_weights_and_what_follows(workspace):
+    before = workspace.lock()
+    ran = workspace.stages_run("dvc", "exp", "run", "-S", "estimator=gml")
+    likelihood = {f"likelihood_reference@gml-{seed}" for seed in (0, 1)}
+    assert ran == likelihood | AFTER_WEIGHTS
+    after = workspace.lock()
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed <= likelihood | AFTER_WEIGHTS
+    assert "weigh" in changed
+
+
+def test_another_learning_rate_reruns_only_the_final_training_and_after(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "-S", "train_final.learning_rate=2e-3")
+    assert ran == {"train_final", "evaluate@final", "report"}
+
+
+def test_new_seeds_run_only_their_own_stages_and_the_weights_and_after(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "-S", "seeds=[0,1,2]", "-S", "K=3", "-S", "estimator=acc")
+    assert ran == of_seeds(2) | acc_of_seeds(2) | AFTER_WEIGHTS
+    assert workspace.table("weights.parquet", tables.Weights).height == 64 * 3
+
+
+def test_a_smaller_k_reruns_only_the_weights_and_after(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "-S", "K=1")
+    assert ran == AFTER_WEIGHTS
+    assert workspace.table("weights.parquet", tables.Weights)["seed"].unique().to_list() == [0]
+
+
+def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
+    with pytest.raises(AssertionError, match=r"K = 9 is more than the 3 seeds; add seeds: -S 'seeds=\[0, 1, 2, 3"):
+        workspace.run("dvc", "exp", "run", "-S", "K=9")

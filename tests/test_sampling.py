@@ -1,0 +1,319 @@
+"""vr/sampling.py on real vLLM engines, with models whose next-token probabilities are known.
+
+One process holds all engines of this module: importing vLLM is most of its time.
+"""
+
+import itertools
+import math
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import make_markov_model, make_tokenizer, token_id
+
+from vr import prompts, sampling, scoring, tokens
+from vr.machine import Machine
+from vr.sampling import Request, Sample, request_seed
+
+END = prompts.END_THOUGHT
+MACHINE = Machine(kv_cache_gib=1)
+PROBS = {"A": 0.5, "B": 0.3, "C": 0.15, prompts.TURN_END: 0.05}
+"""The known model's next token, whatever came before, except that an end marker follows a D for certain."""
+
+slow = pytest.mark.slow
+
+
+def draw(engine: Any, requests: Sequence[Request], **settings: Any) -> list[Sample]:
+    defaults = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "end_marker": END}
+    return list(sampling.draw(engine, requests, **(defaults | settings)))
+
+
+def requests_for(engine: Any, count: int, question: str = "Add 3 and 4.", stage: str = "test") -> list[Request]:
+    """`count` requests on one prompt, each with its own seed."""
+    prompt = tokens.Coder(engine.get_tokenizer()).reasoner_prompt(question, "You add.")
+    return [Request(prompt, request_seed(stage, question, n)) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def random_engine(tiny_model: Path) -> Iterator[Any]:
+    """Random weights: every token and the whole prompt matter."""
+    with sampling.engine(tiny_model, MACHINE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def known_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_markov_model(tmp_path_factory.mktemp("known"), "special", {"": PROBS, "D": {END: 1.0}})
+    (folder / "generation_config.json").write_text('{"do_sample": true, "top_k": 1, "temperature": 0.1}')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known_engine(known_model: Path) -> Iterator[Any]:
+    with sampling.engine(known_model, MACHINE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def text_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Writes A, B and then a marker of 11 tokens, or something like it: h is followed by o or t at even odds."""
+    chain = ["<|", "end", "_of", "_t", "h"]
+    probs = {"": {"A": 0.4, "B": 0.2, "<|": 0.3, ".<|": 0.1}, ".<|": {"end": 1.0}}
+    probs |= {last: {then: 1.0} for last, then in itertools.pairwise(chain)}
+    probs |= {"h": {"o": 0.5, "t": 0.5}, "o": {"u": 1.0}, "u": {"g": 1.0}, "g": {"h": 1.0}}
+    probs |= {"t": {"|>": 0.5, "|>.\n": 0.5}}
+    with sampling.engine(make_markov_model(tmp_path_factory.mktemp("text"), "text", probs), MACHINE) as opened:
+        yield opened
+
+
+def assert_frequencies(counts: Counter[str], probs: dict[str, float]) -> None:
+    """Pearson's chi-square against the known probabilities: below the 99.9 % point."""
+    total = sum(counts.values())
+    assert set(counts) <= set(probs)
+    chi_square = sum((counts[name] - total * p) ** 2 / (total * p) for name, p in probs.items())
+    assert chi_square < {1: 10.83, 2: 13.82, 3: 16.27}[len(probs) - 1]
+
+
+def first_tokens(engine: Any, count: int, stage: str, **settings: Any) -> Counter[str]:
+    coder = tokens.Coder(engine.get_tokenizer())
+    samples = draw(engine, requests_for(engine, count, stage=stage), max_tokens=1, **settings)
+    return Counter(coder.decode(sample.ids) for sample in samples)
+
+
+@slow
+def test_a_new_engine_gives_the_same_texts(tiny_model: Path) -> None:
+    # The first test of the module: closing an engine ends all others of the process.
+    prompt = tokens.Coder(tokens.load(tiny_model)).reasoner_prompt("Add 3 and 4.", "You add.")
+    requests = [Request(prompt, request_seed("test", "new", n)) for n in range(5)]
+    settings = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 24, "end_marker": END, "machine": MACHINE}
+    first, second = (list(sampling.sample(tiny_model, requests, **settings)) for _ in range(2))
+    assert first == second and len(first) == 5 and first[0].ids
+
+
+@slow
+def test_same_request_gives_the_same_text_alone_and_in_any_batch(random_engine: Any) -> None:
+    wanted = requests_for(random_engine, 6)
+    others = [r for n in range(40) for r in requests_for(random_engine, 2, question=f"Add {n} and {n}." * (n % 5 + 1))]
+    alone = [draw(random_engine, [request])[0] for request in wanted]
+    mixed = draw(random_engine, [*others[:30], *wanted, *others[30:]])[30:36]
+    assert mixed == alone
+    assert draw(random_engine, wanted[::-1]) == alone[::-1]
+    assert len({tuple(sample.ids) for sample in alone}) == 6
+
+
+@slow
+def test_the_same_seed_twice_gives_the_same_text(random_engine: Any) -> None:
+    (request,) = requests_for(random_engine, 1)
+    first, second = draw(random_engine, [request, request])
+    assert first == second and first.ids
+
+
+@slow
+def test_eight_answers_on_one_prompt_are_distinct_draws(random_engine: Any) -> None:
+    samples = draw(random_engine, requests_for(random_engine, 8))
+    assert len({tuple(sample.ids) for sample in samples}) == 8
+
+
+@slow
+def test_samples_of_one_prompt_are_independent_of_each_other(known_engine: Any) -> None:
+    # Two independent draws agree with probability sum p^2 = 0.25 + 0.09 + 0.0225 + 0.0025 = 0.365.
+    prompt = requests_for(known_engine, 1)[0].prompt_ids
+    pairs = [Request(prompt, request_seed("pairs", str(n), m)) for n in range(1500) for m in range(2)]
+    ids = [sample.ids for sample in draw(known_engine, pairs, max_tokens=1)]
+    agreeing = sum(a == b for a, b in zip(ids[::2], ids[1::2], strict=True)) / 1500
+    assert abs(agreeing - 0.365) < 4 * math.sqrt(0.365 * 0.635 / 1500)
+
+
+@slow
+def test_frequencies_match_the_known_probabilities(known_engine: Any) -> None:
+    # generation_config.json of this model asks for top_k = 1: it must have no say.
+    assert_frequencies(first_tokens(known_engine, 3000, "plain"), PROBS)
+
+
+@slow
+def test_frequencies_within_texts_match_the_known_probabilities(known_engine: Any) -> None:
+    coder = tokens.Coder(known_engine.get_tokenizer())
+    samples = draw(known_engine, requests_for(known_engine, 300, stage="within"))
+    assert_frequencies(Counter(coder.decode([i]) for sample in samples for i in sample.ids), PROBS)
+
+
+@slow
+def test_temperature_sharpens_the_distribution(known_engine: Any) -> None:
+    # T = 1/2: p^2, normalised by 0.365
+    sharpened = {name: p * p / 0.365 for name, p in PROBS.items()}
+    assert_frequencies(first_tokens(known_engine, 3000, "sharp", temperature=0.5), sharpened)
+
+
+@slow
+def test_top_p_keeps_the_likeliest_tokens_that_reach_it(known_engine: Any) -> None:
+    # A alone has 0.5 < 0.6, A and B have 0.8
+    assert_frequencies(first_tokens(known_engine, 2000, "top_p", top_p=0.6), {"A": 0.625, "B": 0.375})
+
+
+@slow
+def test_temperature_zero_takes_the_likeliest_token(known_engine: Any) -> None:
+    assert {sample.text for sample in draw(known_engine, requests_for(known_engine, 3), temperature=0)} == {"A" * 24}
+
+
+@slow
+def test_greedy_ids_are_the_argmax_of_the_model_that_scores(random_engine: Any, tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    requests = [requests_for(random_engine, 1, question=f"Add {n} and 4.")[0] for n in range(5)]
+    loaded = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    for request, sample in zip(requests, draw(random_engine, requests, temperature=0), strict=True):
+        with torch.inference_mode():
+            logits_TV = loaded(torch.tensor([request.prompt_ids + sample.ids])).logits[0]
+        assert logits_TV[len(request.prompt_ids) - 1 : -1].argmax(-1).tolist() == sample.ids
+
+
+@slow
+def test_log_probs_of_sampled_ids_are_those_of_the_known_model(known_engine: Any, known_model: Path) -> None:
+    coder = tokens.Coder(known_engine.get_tokenizer())
+    requests = requests_for(known_engine, 20, stage="scored")
+    samples = draw(known_engine, requests)
+    begin = len(requests[0].prompt_ids)
+    rows = [
+        tokens.Row(r.prompt_ids + s.ids, begin, (begin, begin + len(s.ids)))
+        for r, s in zip(requests, samples, strict=True)
+    ]
+    for sample, score in zip(samples, scoring.score(known_model, rows, machine=MACHINE), strict=True):
+        expected = sum(math.log(PROBS[coder.decode([i])]) for i in sample.ids)
+        assert score.trace_logp_sum == pytest.approx(expected, abs=1e-4)
+
+
+@slow
+def test_a_marker_of_one_special_token_ends_the_sample(known_engine: Any) -> None:
+    coder = tokens.Coder(known_engine.get_tokenizer())
+    prompt = coder.reasoner_prompt("Add.", "You add.") + coder.encode("D")
+    (sample,) = draw(known_engine, [Request(prompt, 1)])
+    assert sample == Sample(coder.encode(END), 0, "", "marker")
+
+
+@slow
+def test_a_marker_of_several_tokens_ends_the_sample_and_only_the_whole_of_it(text_engine: Any) -> None:
+    coder = tokens.Coder(text_engine.get_tokenizer())
+    samples = draw(text_engine, requests_for(text_engine, 200), max_tokens=80)
+    ended = [sample for sample in samples if sample.finish == "marker"]
+    assert len(ended) > 100
+    for sample in ended:
+        text = coder.decode(sample.ids)
+        assert text.count(END) == 1 and text.removesuffix(".\n").endswith(END)
+        assert sample.text == text.partition(END)[0]
+        assert coder.decode(sample.ids[: sample.thought_tokens]) == sample.text.removesuffix(".")
+        assert END not in coder.decode(sample.ids[:-1])
+    assert any("<|end_of_tht|>" in sample.text for sample in ended)  # like a marker, but none
+    last = {coder.decode(sample.ids[-1:]) for sample in ended}
+    assert last == {"|>", "|>.\n"}  # the token that completes the marker stays whole
+    assert {coder.decode([s.ids[s.thought_tokens]]) for s in ended} == {"<|", ".<|"}
+
+
+@slow
+def test_without_a_marker_only_the_end_of_the_turn_ends_a_text(known_engine: Any) -> None:
+    coder = tokens.Coder(known_engine.get_tokenizer())
+    prompt = coder.reasoner_prompt("Add.", "You add.") + coder.encode("D")
+    requests = [Request(prompt, request_seed("whole", "", n)) for n in range(50)]
+    samples = draw(known_engine, requests, end_marker=None, max_tokens=300)
+    assert {sample.finish for sample in samples} == {"eos"}
+    end = token_id(coder.tokenizer, prompts.TURN_END)
+    for sample in samples:
+        assert sample.text.startswith(END)
+        assert sample.ids[-1] == end and end not in sample.ids[:-1]
+        assert sample.text == coder.decode(sample.ids[:-1])
+        assert sample.thought_tokens == len(sample.ids)
+
+
+@slow
+def test_a_text_cut_off_is_recorded_as_length(known_engine: Any) -> None:
+    samples = draw(known_engine, requests_for(known_engine, 40), max_tokens=3)
+    cut = [sample for sample in samples if sample.finish == "length"]
+    assert len(cut) > 20 and all(len(sample.ids) == sample.thought_tokens == len(sample.text) == 3 for sample in cut)
+
+
+@slow
+def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any) -> None:
+    # 512 positions: a prompt of 510 leaves room for 2 tokens, 511 for 1, 512 for none.
+    ids = tokens.Coder(known_engine.get_tokenizer()).encode("A" * 512)
+    requests = [Request(ids[:length], seed=0) for length in (510, 511, 512, 600)]
+    requests[3] = Request(ids + ids[:88], seed=0)
+    samples = draw(known_engine, requests, temperature=0)
+    assert [(len(s.ids), s.finish) for s in samples] == [
+        (2, "length"),
+        (1, "length"),
+        (0, "prompt_too_long"),
+        (0, "prompt_too_long"),
+    ]
+    assert samples[2] == Sample([], 0, "", "prompt_too_long")
+
+
+@slow
+def test_a_caller_that_stops_early_leaves_the_engine_clean(known_engine: Any) -> None:
+    settings = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100, "end_marker": None}
+    stream = sampling.draw(known_engine, requests_for(known_engine, 30), **settings)
+    next(stream)
+    stream.close()
+    assert not known_engine.has_unfinished_requests()
+    assert len(draw(known_engine, requests_for(known_engine, 3))) == 3
+
+
+@slow
+def test_no_requests_give_no_samples(known_engine: Any, known_model: Path) -> None:
+    assert draw(known_engine, []) == []
+    settings = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100, "end_marker": None, "machine": MACHINE}
+    assert list(sampling.sample(known_model, [], **settings)) == []
+
+
+def test_a_missing_model_is_named_before_vllm_is_imported() -> None:
+    code = """
+import sys
+from vr import sampling
+from vr.machine import Machine
+assert not {"torch", "vllm", "transformers"} & set(sys.modules)
+try:
+    sampling.sample("nowhere", [], temperature=1, top_p=1, max_tokens=1, end_marker=None, machine=Machine())
+except FileNotFoundError as error:
+    assert "nowhere: no such model" in str(error)
+    assert not {"torch", "vllm", "transformers"} & set(sys.modules)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_request_seeds_differ_by_stage_problem_and_every_number() -> None:
+    names = itertools.product(("sample_traces", "sample_answers"), ("p1", "p2", "p12"), range(4), range(8))
+    assert len({request_seed(stage, problem, k, m) for stage, problem, k, m in names}) == 2 * 3 * 4 * 8
+    assert request_seed("s", "p", 1, 23) != request_seed("s", "p", 12, 3)
+    assert request_seed("s", "p", 1) != request_seed("s", "p1")
+
+
+def test_request_seeds_are_the_same_in_every_process_and_fit_in_63_bits() -> None:
+    assert request_seed("sample_traces", "p1", 3) == 4971144843327373926
+    assert all(0 <= request_seed("s", str(n)) < 2**63 for n in range(1000))
+
+
+@pytest.fixture(scope="module", params=["special", "text"])
+def coder(request: pytest.FixtureRequest) -> tokens.Coder:
+    return tokens.Coder(make_tokenizer(request.param))
+
+
+def test_marker_is_found_whatever_stands_before_it(coder: tokens.Coder) -> None:
+    for thought in ("", "A", "3 + 4 = 7.\n", "<|", "<|end_of_", "ü€", "x" * 300):
+        ids = coder.ended(thought, END)
+        assert sampling._split(ids, coder, END) == (len(ids), len(coder.encode(thought)))
+
+
+def test_thought_tokens_end_before_a_broken_character(coder: tokens.Coder) -> None:
+    half = coder.encode("€")[:1]  # the first of its three bytes
+    ids = [*half, *coder.fixed(END)]
+    assert sampling._split(ids, coder, END) == (len(ids), 1)
+
+
+def test_no_marker_is_found_where_it_is_not_whole(coder: tokens.Coder) -> None:
+    for text in ("", "A", "<|end_of_thought", "<|end_of_thought>", "<|end_of_tht|>"):
+        assert sampling._split(coder.encode(text), coder, END) is None

@@ -1,0 +1,129 @@
+"""A stage meets bad input: one message that names the table, key or parameter, status 1, and no output."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from vr import tables
+from vr.prompts import join_response
+
+ROOT = Path(__file__).parent.parent
+PROBLEM = {
+    "problem_id": "a", "source": "s", "split": "train", "benchmark": None, "question": "1+1?", "system": None,
+    "solution": join_response("1+1=2", "\\boxed{2}"), "reference": "2", "verifier": "math", "tests": None,
+}  # fmt: skip
+TRACE = {"problem_id": "a", "seed": 0, "trace_ids": [1, 2], "trace_tokens": 2, "thought_tokens": 1, "text": "t",
+         "finish": "marker"}  # fmt: skip
+LOGP = {"problem_id": "a", "seed": 0, "trace_logp_sum": -1.0, "trace_tokens": 2, "answer_logp_sum": -1.0,
+        "answer_tokens": 3, "trace_logps": None}  # fmt: skip
+LIKELIHOOD = {"problem_id": "a", "seed": 0, "log_likelihood": -1.0, "reason": "", "answer_ids": None}
+
+
+def save(path: Path, schema: type, *rows: dict) -> None:
+    frame = pl.DataFrame(rows, schema={n: c.dtype for n, c in schema.columns().items() if n in rows[0]})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(path)
+
+
+def run(folder: Path, stage: str, *paths: str, params: dict[str, str] | None = None, **options) -> str:
+    """Run a stage in a folder with the default params, changed by text replacement; its one-line complaint."""
+    text = (ROOT / "params.yaml").read_text()
+    for old, new in (params or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "params.yaml").write_text(text)
+    # no bytecode: a disk without room (below) would leave it truncated beside the real sources
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", *paths],
+        cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, **options,
+    )  # fmt: skip
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def tables_of_one_trace(tmp_path):
+    save(tmp_path / "problems.parquet", tables.Problems, PROBLEM)
+    save(tmp_path / "traces/seed=0.parquet", tables.Traces, TRACE)
+    for folder in ("initial", "posterior"):
+        save(tmp_path / folder / "seed=0.parquet", tables.Logps, LOGP)
+    save(tmp_path / "gml/seed=0.parquet", tables.Likelihood, LIKELIHOOD)
+    return tmp_path
+
+
+WEIGH = ("weigh", "problems.parquet", "traces", "initial", "posterior", "gml", "weights.parquet")
+ONE_SEED = {"seeds: [0, 1, 2, 3]": "seeds: [0]", "K: 4": "K: 1"}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "weigh: error: traces/seed=1.parquet: no such table"),
+        ({"K: 4": "K: 5"}, "params.yaml: weigh: Value error, K = 5 is more than the 4 seeds; add seeds: -S 'seeds=[0"),
+        ({"estimator: acc": "estimator: best"}, "params.yaml: estimator = 'best': Input should be 'acc', 'gml'"),
+        ({"max_trace_tokens: ": "max_trace_tokens: -"}, "params.yaml: weigh.max_trace_tokens = -"),
+    ],
+)
+def test_bad_params_are_named(tables_of_one_trace, params, message):
+    assert message in run(tables_of_one_trace, *WEIGH, params=params)
+    assert not (tables_of_one_trace / "weights.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "schema", "rows", "message"),
+    [
+        ("problems.parquet", tables.Problems, [{"problem_id": "a", "split": "train"}], "column 'source' is missing"),
+        ("traces/seed=0.parquet", tables.Traces, [TRACE, TRACE], "traces/seed=0.parquet: duplicate key"),
+        ("initial/seed=0.parquet", tables.Logps, [LOGP | {"problem_id": "b"}], "logps_initial: 1 of 1 traces"),
+    ],
+)  # fmt: skip
+def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):
+    save(tables_of_one_trace / file, schema, *rows)
+    assert message in run(tables_of_one_trace, *WEIGH, params=ONE_SEED)
+    assert not (tables_of_one_trace / "weights.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"solution": "just 2"}, "solution_has_the_four_markers_in_order"),
+        ({"question": "  "}, "question_is_not_empty"),
+    ],
+)
+def test_a_bad_problem_is_named_by_its_key(tmp_path, change, message):
+    save(tmp_path / "problems.parquet", tables.Problems, PROBLEM | change)
+    complaint = run(tmp_path, "base", "problems.parquet", str(ROOT / "vr/prompts"), "base")
+    assert message in complaint
+    assert "'problem_id': 'a'" in complaint
+    assert not (tmp_path / "base").exists()
+
+
+def test_a_missing_model_is_named(tables_of_one_trace):
+    prompt = str(ROOT / "vr/prompts/reasoner.txt")
+    paths = ("problems.parquet", "traces/seed=0.parquet", "models/initial", prompt, "answers/seed=0.parquet")
+    complaint = run(tables_of_one_trace, "sample_answers", *paths)
+    assert "models/initial: no such model" in complaint
+    assert "no such model" in run(tables_of_one_trace, "trace_sampler", "models/q", "sampler.json")
+
+
+def test_a_disk_without_room_leaves_no_table(tables_of_one_trace):
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    complaint = run(tables_of_one_trace, *WEIGH, params=ONE_SEED, preexec_fn=no_room)
+    assert "weights.parquet: cannot be written" in complaint
+    assert not list(tables_of_one_trace.glob("*weights*"))
+
+
+def test_help_says_what_a_stage_reads_and_writes():
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.weigh", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "Writes WEIGHTS" in done.stdout
+    assert "LOGPS_INITIAL" in done.stdout

@@ -1,0 +1,88 @@
+"""Work folders: found again by the same fingerprint, held by one run at a time, gone when the work is done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vr import work
+
+
+def test_fingerprint_depends_on_every_part_and_on_the_borders_between_them() -> None:
+    seen = {
+        work.fingerprint(*parts)
+        for parts in [(), ("ab", "c"), ("a", "bc"), ("abc",), (b"abc",), (["abc"],), ("c", "ab"), ({"a": 1},), (1.0,)]
+    }
+    assert len(seen) == 9
+    assert work.fingerprint({"a": 1, "b": 2}) == work.fingerprint({"b": 2, "a": 1})
+
+
+def test_fingerprint_of_a_folder_is_that_of_its_contents(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "file").write_text("x")
+    first = work.fingerprint(tmp_path / "one")
+    assert first == work.fingerprint(tmp_path / "two") != work.fingerprint(str(tmp_path / "one"))
+    (tmp_path / "two" / "sub" / "file").write_text("y")
+    assert work.fingerprint(tmp_path / "two") != first
+    (tmp_path / "one" / "sub" / "file").rename(tmp_path / "one" / "sub" / "other")
+    assert work.fingerprint(tmp_path / "one") != first
+
+
+def test_fingerprint_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        work.fingerprint(tmp_path / "nowhere")
+    with pytest.raises(TypeError):
+        work.fingerprint(object())
+
+
+def test_folder_is_kept_on_failure_found_again_and_removed_at_the_end(tmp_path: Path) -> None:
+    def fail() -> None:
+        with work.folder(tmp_path, "stage", "f1") as here:
+            (here / "done").write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    with work.folder(tmp_path, "stage", "f1") as here:
+        assert (here / "done").read_text() == "half"
+    assert not here.exists()
+
+
+def test_folders_of_other_inputs_are_removed_and_other_names_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "stage" / "old").mkdir(parents=True)
+    (tmp_path / "other" / "old").mkdir(parents=True)
+    with work.folder(tmp_path, "stage", "new"):
+        assert not (tmp_path / "stage" / "old").exists()
+        assert (tmp_path / "other" / "old").exists()
+
+
+def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from vr import work
+with work.folder(Path({str(tmp_path)!r}), "stage", "f1"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == b"held\n"
+        (tmp_path / "stage" / "f1" / "theirs").write_text("x")
+        # Another fingerprint does not help: the first run's folder would be cleared away under its feet.
+        for fingerprint in ("f1", "f2"):
+            with (
+                pytest.raises(RuntimeError, match=f"stage: process {other.pid} is at work"),
+                work.folder(tmp_path, "stage", fingerprint),
+            ):
+                pass
+        assert (tmp_path / "stage" / "f1" / "theirs").exists()
+        with work.folder(tmp_path, "other stage", "f1"):
+            pass
+        other.kill()  # the lock goes with its process, however that ends
+    with work.folder(tmp_path, "stage", "f1") as here:
+        assert (here / "theirs").exists()
+        assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())

@@ -1,0 +1,38 @@
+"""Verifiers that behave in ways that the pool must survive. The task's answer says how."""
+
+import ctypes
+import os
+import time
+
+from vr.verify import Finding, Kind, Task
+from vr.verify.registry import Workplace
+
+
+def judge_oddly(task: Task, workplace: Workplace) -> Finding:
+    """Sleep, burn, crash, grow, raise or keep sending signs of life, as told."""
+    what, _, amount = (task.answer or "").partition(" ")
+    number = float(amount or 0)
+    if what == "sleep":
+        time.sleep(number)
+    elif what == "burn":
+        end = time.process_time() + number
+        while time.process_time() < end:
+            pass
+    elif what == "hang":
+        sum(iter(int, 1))  # inside C, where no Python signal handler ever runs
+    elif what == "crash":
+        ctypes.string_at(0)
+    elif what == "exit":
+        os._exit(int(number))
+    elif what == "grow":
+        bytearray(int(number) << 20)
+    elif what == "raise":
+        raise RuntimeError("no luck")
+    elif what == "beat":
+        for _ in range(int(number)):
+            time.sleep(0.1)
+            workplace.still_alive()
+    return Finding("correct", task.answer or "")
+
+
+ODD = Kind("tests.verify.odd_kinds:judge_oddly", cpu_seconds=0.4, wall_seconds=1.5, memory_bytes=1 << 30)

@@ -1,0 +1,141 @@
+"""The worker pool: order, deadlines, deaths, leaks. Uses verifiers that misbehave on purpose."""
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.verify.odd_kinds import ODD
+from vr.verify import JUDGED, OUTCOMES, VERIFIERS, Task, Verdict, verify
+from vr.verify.pool import run_in_order
+
+
+def run(*answers: str, workers: int = 2) -> list[Verdict]:
+    tasks = [Task("odd", answer) for answer in answers]
+    return list(run_in_order(tasks, {"odd": ODD}, workers, "none"))
+
+
+def test_verdicts_come_in_task_order_when_tasks_finish_in_reverse():
+    answers = [f"sleep {seconds}" for seconds in (0.6, 0.4, 0.2, 0.0)]
+    verdicts = run(*answers, workers=4)
+    assert [verdict.detail for verdict in verdicts] == answers
+    assert verdicts[0].wall_seconds > verdicts[3].wall_seconds
+
+
+def test_verdicts_stream_before_the_last_task_is_done():
+    tasks = [Task("odd", "sleep 0"), Task("odd", "sleep 1.0")]
+    started = time.monotonic()
+    stream = run_in_order(tasks, {"odd": ODD}, 2, "none")
+    next(stream)
+    first_after = time.monotonic() - started
+    next(stream)
+    assert time.monotonic() - started - first_after > 0.5
+
+
+def test_a_hung_worker_is_killed_inside_c_code_and_its_task_alone_times_out():
+    verdicts = run("sleep 0", "hang", "sleep 0", "hang", "sleep 0")
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "correct", "timeout", "correct"]
+    assert "0.4 s" in verdicts[1].detail
+    assert verdicts[1].cpu_seconds >= 0.4
+
+
+def test_a_worker_that_dies_is_crashed_and_the_next_task_is_judged():
+    verdicts = run("crash", "sleep 0", "exit 3", "sleep 0", workers=1)
+    assert [verdict.outcome for verdict in verdicts] == ["crashed", "correct", "crashed", "correct"]
+    assert "SIGSEGV" in verdicts[0].detail
+    assert "status 3" in verdicts[2].detail
+
+
+def test_an_exception_and_a_memory_limit_in_the_checker_are_crashed():
+    verdicts = run("raise", "grow 4000", "grow 100")
+    assert [verdict.outcome for verdict in verdicts] == ["crashed", "crashed", "correct"]
+    assert verdicts[0].detail == "checker: RuntimeError: no luck"
+    assert verdicts[1].detail == "checker: memory limit"
+
+
+def test_waiting_counts_less_than_computing():
+    # 0.4 s of processor time but 1.5 s of wall time are allowed.
+    verdicts = run("sleep 0.8", "burn 0.8", "sleep 9")
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "timeout"]
+
+
+def test_signs_of_life_restart_the_deadline():
+    # 2 s in all, more than the limit of 1.5 s, but never more than 0.1 s without a sign.
+    assert run("beat 20")[0].outcome == "correct"
+
+
+def test_an_unknown_verifier_is_an_error_before_the_first_verdict():
+    with pytest.raises(ValueError, match="unknown verifier 'maths'"):
+        verify([Task("maths", "1", "1")])
+
+
+def test_no_tasks_give_no_verdicts():
+    assert list(verify([])) == []
+
+
+def test_the_kind_none_is_not_run():
+    (verdict,) = verify([Task("none", "anything")])
+    assert (verdict.outcome, verdict.isolation) == ("not_run", "none")
+    assert verdict.outcome not in JUDGED
+
+
+def test_judged_outcomes_are_the_three_that_say_something_about_the_answer():
+    assert sorted(JUDGED) == ["correct", "no_answer", "wrong"]
+    assert set(JUDGED) < set(OUTCOMES)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, vr.verify; print(sorted({'torch', 'sympy', 'math_verify', 'numpy', 'vllm'} & set(sys.modules)))"
+    import subprocess
+    import sys
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+def test_every_registered_kind_names_a_function_that_exists():
+    for kind in VERIFIERS.values():
+        assert callable(kind.load())
+
+
+def test_a_caller_that_stops_early_leaves_no_process():
+    before = children()
+    stream = verify([Task("math", r"\boxed{1}", "1")] * 50)
+    next(stream)
+    stream.close()
+    assert children() == before
+
+
+def children() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True)}
+
+
+def traces() -> dict[str, object]:
+    """What a leak would show up in."""
+    return {
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "processes": len(children()),
+        "files": sorted(name for folder in ("/tmp", "/dev/shm") for name in os.listdir(folder) if "vr-" in name),
+        "shared memory": Path("/proc/sysvipc/shm").read_text(),
+    }
+
+
+@pytest.mark.slow
+def test_a_thousand_verifications_leak_nothing():
+    tests = '{"inputs": ["1 2", "3 4"], "outputs": ["3", "7"]}'
+    program = "```python\nprint(sum(map(int, input().split())))\n```"
+    kinds = [
+        Task("math", r"\boxed{\frac{2}{4}}", "0.5"),
+        Task("stdin", program, None, tests),
+        Task("choice", "The answer is C.", "C"),
+        Task("math", r"\boxed{7}", "7"),
+        Task("stdin", "```python\n1/0\n```", None, tests),
+    ]
+    tasks = kinds * 200
+    list(verify(kinds))  # whatever is loaded once is loaded now
+    before = traces()
+    outcomes = [verdict.outcome for verdict in verify(tasks)]
+    assert outcomes == ["correct", "correct", "correct", "correct", "wrong"] * 200
+    assert traces() == before

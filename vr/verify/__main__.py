@@ -1,0 +1,92 @@
+"""The command for people: ``python -m vr.verify program|math|choice|selfcheck``.
+
+Prints the verdict and why. Exit status: 0 correct, 1 wrong or no answer, 2 not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from vr.verify import isolation, selfcheck
+from vr.verify.types import JUDGED, Task, Verdict
+from vr.verify.verifying import verify
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = parser().parse_args(arguments)
+    if options.command == "selfcheck":
+        for line in selfcheck.report():
+            print(line)
+        return 0 if selfcheck.all_well() else 2
+    try:
+        task = program_task(options) if options.command == "program" else answer_task(options)
+        unsafe = options.command == "program" and options.allow_unsafe_execution
+        if unsafe:
+            warn_of_what_is_open()
+        verdict = next(iter(verify([task], workers=1, allow_unsafe=unsafe)))
+    except (OSError, isolation.IsolationUnavailableError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print_verdict(verdict)
+    return 0 if verdict.outcome == "correct" else 1 if verdict.outcome in JUDGED else 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m vr.verify", description="Judge one answer and say why.")
+    commands = top.add_subparsers(dest="command", required=True)
+    program = commands.add_parser("program", help="run a program on tests in the sandbox")
+    program.add_argument("file", type=Path, help="a Python file, or a solution with a fenced block")
+    program.add_argument("--tests", type=Path, required=True, help="JSON: inputs, outputs and, for calls, fn_name")
+    program.add_argument("--allow-unsafe-execution", action="store_true", help="run even without any isolation")
+    for name, text in (("math", "compare a mathematical answer"), ("choice", "compare a letter from A to J")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--gold", required=True, help="the reference answer or a reference solution")
+        command.add_argument("--answer", required=True, help="the answer, or a solution that names one")
+    commands.add_parser("selfcheck", help="which isolation this machine offers, and what is open")
+    return top
+
+
+def program_task(options: argparse.Namespace) -> Task:
+    """The task of ``program``: stdin tests, or call tests where the tests name a function."""
+    code = options.file.read_text(encoding="utf-8", errors="surrogateescape")
+    tests = options.tests.read_text(encoding="utf-8", errors="surrogateescape")
+    answer = code if "```" in code else f"```python\n{code}\n```"
+    try:
+        is_call = bool(json.loads(tests).get("fn_name"))
+    except (ValueError, AttributeError, RecursionError):
+        is_call = False
+    return Task("call" if is_call else "stdin", answer, None, tests)
+
+
+def answer_task(options: argparse.Namespace) -> Task:
+    """The task of ``math`` and ``choice``: a bare answer counts as boxed."""
+    from vr.verify.extract import final_answer
+
+    named = final_answer(options.answer) is not None
+    return Task(options.command, options.answer if named else rf"\boxed{{{options.answer}}}", options.gold)
+
+
+def warn_of_what_is_open() -> None:
+    """Say what an unconfined program could do, where that is how it will run."""
+    if not selfcheck.all_well():
+        print(
+            "warning: no isolation; a program can: " + ", ".join(isolation.probe("unsafe").got_through), file=sys.stderr
+        )
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """One fact a line."""
+    print(f"outcome: {verdict.outcome}")
+    if verdict.detail:
+        print(f"detail: {verdict.detail}")
+    print(f"isolation: {verdict.isolation}")
+    print(f"seconds: {verdict.cpu_seconds:.3f} processor, {verdict.wall_seconds:.3f} wall")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
