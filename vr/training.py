@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from array import array
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -139,10 +140,13 @@ def train(
             statistics.normalizer_tokens,
             layout,
         )
-        job = _job(folder, base, params, statistics, layout, machine.checkpoint_steps)
-        _run(job, layout, machine.threads)
+        state = folder / "run" / "trainer_state.json"  # the worker writes it last
+        if not state.is_file():
+            job = _job(folder, base, params, statistics, layout, machine.checkpoint_steps)
+            _run(job, layout, machine.threads)
+        result = Training(statistics, curves(state))
         _publish(folder / "run", base, out, _DTYPES[params.precision])
-        return Training(statistics, curves(folder / "run" / "trainer_state.json"))
+        return result
 
 
 def curves(trainer_state: Path) -> pl.DataFrame:
@@ -257,11 +261,12 @@ def _deepspeed(params: Train, layout: Layout, batch: int) -> dict[str, Any]:
         "gradient_clipping": params.max_grad_norm,
         "zero_allow_untested_optimizer": True,  # torch's AdamW, so that nothing is compiled
         "bf16": {"enabled": params.precision == "bf16"},
-        "zero_optimization": {"stage": layout.zero_stage},
+        # Stage 0 keeps no fp32 weights beside bf16 ones: another result, and how it runs must not change what comes out.
+        "zero_optimization": {"stage": max(1, layout.zero_stage)},
     }
     if layout.zero_stage == 3:
         config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
-    if params.precision == "bf16" and layout.zero_stage > 0:
+    if params.precision == "bf16":
         # Gradients of many micro-batches added up in bf16 would depend on how many there are.
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
@@ -298,15 +303,16 @@ def _run(job: Path, layout: Layout, threads: int) -> None:
         ) as process,
     ):
         assert process.stdout is not None
-        tail = b""
-        while chunk := os.read(process.stdout.fileno(), 1 << 16):
+        tail, decoder = "", getincrementaldecoder("utf-8")(errors="replace")
+        while chunk := os.read(process.stdout.fileno(), 1 << 16):  # not by lines: a progress bar has none
             copy.write(chunk)
-            tail = (tail + chunk)[-(1 << 16) :]
-            sys.stderr.write(chunk.decode(errors="replace"))
+            text = decoder.decode(chunk)
+            tail = (tail + text)[-(1 << 16) :]
+            sys.stderr.write(text)
             sys.stderr.flush()
         code = process.wait()
     if code != 0:
-        lines = tail.decode(errors="replace").replace("\r", "\n").strip().splitlines()[-_TAIL_LINES:]
+        lines = tail.replace("\r", "\n").strip().splitlines()[-_TAIL_LINES:]
         raise RuntimeError("\n".join([f"training failed (exit status {code}); its last lines:", *lines]))
 
 
@@ -338,6 +344,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    # Not moved: if the disk is full, the trained weights are still where the next run looks for them.
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
 def _publish(trained: Path, base: Path, out: Path, dtype: str) -> None:
     """Put trained weights and the base's config and tokenizer together, then move them to `out` in one step."""
     part, old = (out.with_name(f".{out.name}.{os.getpid()}.{end}") for end in ("part", "old"))
@@ -350,7 +364,7 @@ def _publish(trained: Path, base: Path, out: Path, dtype: str) -> None:
         config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
         (part / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         for path in (*trained.glob("*.safetensors"), *trained.glob("*.safetensors.index.json")):
-            shutil.move(path, part / path.name)
+            _link_or_copy(path, part / path.name)
         if out.exists():
             out.rename(old)
         part.rename(out)

@@ -135,7 +135,11 @@ def _checkpoint_bookkeeping() -> Any:
     from transformers import TrainerCallback
 
     class CheckpointBookkeeping(TrainerCallback):
-        """Marks a whole checkpoint, and only then removes the one before it."""
+        """Marks a whole checkpoint, and only then removes the one before it; none at the end, where the model is."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            if state.global_step >= state.max_steps:
+                control.should_save = False
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             torch.distributed.barrier()  # until then another rank may still be writing

@@ -35,4 +35,4 @@ def judge_oddly(task: Task, workplace: Workplace) -> Finding:
     return Finding("correct", task.answer or "")
 
 
-ODD = Kind("tests.verify.odd_kinds:judge_oddly", cpu_seconds=0.4, wall_seconds=1.5, memory_bytes=1 << 30)
+ODD = Kind("tests.verify.odd_kinds:judge_oddly", cpu_seconds=0.4, wall_seconds=3.0, memory_bytes=1 << 30)

@@ -30,7 +30,9 @@ def test_the_answer_of_a_solution(solution, answer):
     assert final_answer(solution) == answer
 
 
-@pytest.mark.parametrize("solution", ["", "step 5", "x = 5", r"\boxed{", r"\boxed{\frac{1}{2}", r"\boxed{}", "we get 12"])
+@pytest.mark.parametrize(
+    "solution", ["", "step 5", "x = 5", r"\boxed{", r"\boxed{\frac{1}{2}", r"\boxed{}", "we get 12"]
+)
 def test_a_number_somewhere_is_no_answer(solution):
     assert final_answer(solution) is None
 

@@ -111,7 +111,10 @@ def test_bad_text_is_judged_and_nothing_hangs(gold):
     verdicts = judge(*((gold, text) for text in BAD_TEXT.values()))
     outcomes = {name: verdict.outcome for name, verdict in zip(BAD_TEXT, verdicts, strict=True)}
     allowed = {"wrong", "no_answer", "timeout", "crashed"}
-    assert {name: outcome for name, outcome in outcomes.items() if outcome not in allowed} in ({}, {"NUL bytes": "correct"})
+    assert {name: outcome for name, outcome in outcomes.items() if outcome not in allowed} in (
+        {},
+        {"NUL bytes": "correct"},
+    )
     assert max(verdict.cpu_seconds for verdict in verdicts) < 3.2
 
 

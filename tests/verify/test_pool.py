@@ -1,6 +1,8 @@
 """The worker pool: order, deadlines, deaths, leaks. Uses verifiers that misbehave on purpose."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -38,7 +40,6 @@ def test_a_hung_worker_is_killed_inside_c_code_and_its_task_alone_times_out():
     verdicts = run("sleep 0", "hang", "sleep 0", "hang", "sleep 0")
     assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "correct", "timeout", "correct"]
     assert "0.4 s" in verdicts[1].detail
-    assert verdicts[1].cpu_seconds >= 0.4
 
 
 def test_a_worker_that_dies_is_crashed_and_the_next_task_is_judged():
@@ -56,14 +57,14 @@ def test_an_exception_and_a_memory_limit_in_the_checker_are_crashed():
 
 
 def test_waiting_counts_less_than_computing():
-    # 0.4 s of processor time but 1.5 s of wall time are allowed.
+    # 0.4 s of processor time but 3 s of wall time are allowed.
     verdicts = run("sleep 0.8", "burn 0.8", "sleep 9")
     assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "timeout"]
 
 
 def test_signs_of_life_restart_the_deadline():
-    # 2 s in all, more than the limit of 1.5 s, but never more than 0.1 s without a sign.
-    assert run("beat 20")[0].outcome == "correct"
+    # 4 s in all, more than the limit of 3 s, but never more than 0.1 s without a sign.
+    assert run("beat 40")[0].outcome == "correct"
 
 
 def test_an_unknown_verifier_is_an_error_before_the_first_verdict():
@@ -88,9 +89,6 @@ def test_judged_outcomes_are_the_three_that_say_something_about_the_answer():
 
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, vr.verify; print(sorted({'torch', 'sympy', 'math_verify', 'numpy', 'vllm'} & set(sys.modules)))"
-    import subprocess
-    import sys
-
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
 

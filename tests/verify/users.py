@@ -22,6 +22,8 @@ done
 shift
 mount -t tmpfs -o mode=755 tmpfs "$home"
 for path in $kept; do mkdir -p "$path"; mount --bind "$aside$path" "$path"; done
+for path in $kept; do umount "$aside$path"; done
+find "$aside" -depth -type d -exec rmdir {} +
 exec "$@"
 """
 

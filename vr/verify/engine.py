@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from typing import Any
 
 import math_verify.grader
@@ -23,6 +24,8 @@ SPELLING = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
 )
 READER = math_verify.parser.LatexExtractionConfig(boxed_match_priority=0, normalization_config=SPELLING)
+POINTS = (0.7312, 1.3841)
+"""Where formulas are compared by value: positive, so that roots and logarithms are real."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -56,8 +59,27 @@ def same_value(gold: str, answer: str) -> bool:
 
 
 def found_equal(left: Any, right: Any) -> bool:
-    """math-verify's verdict on two sympy values."""
+    """math-verify's verdict on two sympy values, unless their values at some points already differ."""
+    if clearly_different(left, right):
+        return False
     return bool(math_verify.grader.verify(left, right, allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def clearly_different(left: Any, right: Any) -> bool:
+    """Whether two formulas have different values at a point; proves inequality without a costly simplification."""
+    if not (isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr)) or left.is_Symbol or right.is_Symbol:
+        return False
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
+    for point in POINTS:
+        place = {symbol: sympy.Float(point + 0.0917 * index) for index, symbol in enumerate(symbols)}
+        try:
+            first, second = (complex(value.xreplace(place).evalf(15)) for value in (left, right))
+        except (TypeError, ValueError, OverflowError, ArithmeticError, AttributeError, NotImplementedError):
+            return False
+        size = max(abs(first), abs(second))
+        if math.isfinite(size) and abs(first - second) > 1e-6 * size:
+            return True
+    return False
 
 
 def with_imaginary_unit(value: Any) -> Any:

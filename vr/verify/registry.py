@@ -54,8 +54,8 @@ class Kind:
 
 
 VERIFIERS: dict[str, Kind] = {
-    "math": Kind("vr.verify.math_answers:judge_math", cpu_seconds=2.9, wall_seconds=9.0),
-    "choice": Kind("vr.verify.choice:judge_choice", cpu_seconds=2.9, wall_seconds=9.0),
+    "math": Kind("vr.verify.math_answers:judge_math", cpu_seconds=2.9, wall_seconds=30.0),
+    "choice": Kind("vr.verify.choice:judge_choice", cpu_seconds=2.9, wall_seconds=30.0),
     "reasoning_gym": Kind("vr.verify.gym:judge_reasoning_gym", cpu_seconds=10.0, wall_seconds=30.0),
     "stdin": Kind("vr.verify.programs:judge_stdin", cpu_seconds=60.0, wall_seconds=120.0, runs_programs=True),
     "call": Kind("vr.verify.programs:judge_call", cpu_seconds=60.0, wall_seconds=120.0, runs_programs=True),

@@ -36,7 +36,8 @@ UNIT_NAMES = {
     "centimeters": "cm", "centimetres": "cm", "centimeter": "cm", "meters": "m", "metres": "m", "meter": "m",
     "kilometers": "km", "kilometres": "km", "kilometer": "km", "feet": "ft", "foot": "ft", "inches": "in",
     "inch": "in", "milesperhour": "mph", "miles/hour": "mph", "kilograms": "kg", "grams": "g", "degrees": "",
-    "degree": "", "units": "", "unit": "", "millimeters": "mm", "hrs": "hour", "hours": "hour", "mins": "minute", "min": "minute",
+    "degree": "", "units": "", "unit": "", "millimeters": "mm", "hrs": "hour", "hours": "hour",
+    "mins": "minute", "min": "minute",
     "seconds": "s", "sec": "s", "minutes": "minute",
 }  # fmt: skip
 
