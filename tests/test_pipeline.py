@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from vr import tables
+from vr import prompts, tables, tokens
 
 pytestmark = pytest.mark.slow
 
@@ -201,3 +201,29 @@ def test_a_smaller_k_reruns_only_the_weights_and_after(workspace):
 def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
     with pytest.raises(AssertionError, match=r"K = 9 is more than the 3 seeds; add seeds: -S 'seeds=\[0, 1, 2, 3"):
         workspace.run("dvc", "exp", "run", "-S", "K=9")
+
+
+def test_without_a_hint_the_traces_come_from_pi_and_every_log_ratio_is_zero(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "weigh", "-S", "hint=none", "-S", "estimator=uniform", "-S", "K=2")
+    assert "train_posterior" not in ran
+    assert {"pi_samples", "sample_traces@0", "score_posterior@1", "weigh"} <= ran
+    weights = workspace.table("weights.parquet", tables.Weights)
+    assert weights["log_ratio"].abs().max() == 0
+    assert set(weights["weight"].round(6)) <= {0.0, 0.5, 1.0}
+
+
+def test_markers_of_several_tokens_and_the_explanation_template_run_alike(workspace):
+    changes = ["hint=answer", "template=A", "base.markers=text", "estimator=gml", "seeds=[0]", "K=1"]
+    ran = workspace.stages_run("dvc", "exp", "run", "build_final", *(p for change in changes for p in ("-S", change)))
+    assert {"base", "train_initial", "train_posterior", "q_samples@answer", "sample_traces@0", "build_final"} <= ran
+    coder = tokens.Coder(tokens.load(workspace.path / "models" / "base"))
+    assert len(coder.encode(prompts.END_THOUGHT)) > 1
+    traces = workspace.table("traces/seed=0.parquet", tables.Traces).filter(
+        pl.col("finish").cast(pl.String) == "marker"
+    )
+    assert traces.height > 0
+    for ids, n_thought in traces.select("trace_ids", "thought_tokens").iter_rows():
+        assert coder.decode(ids).endswith(prompts.END_EXPLANATION)
+        assert prompts.END_EXPLANATION[:2] not in coder.decode(ids[:n_thought])[-2:]
+    rows = workspace.table("final.parquet", tables.Final)
+    assert all(coder.decode(ids).endswith(prompts.END_THOUGHT) for ids in rows["trace_ids"])

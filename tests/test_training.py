@@ -200,7 +200,6 @@ def test_a_failing_worker_is_an_error_with_its_last_lines(tmp_path: Path) -> Non
     layout = training.lay_out(8, Machine(), 0)
     with pytest.raises(RuntimeError, match=r"(?s)exit status 1.*FileNotFoundError.*job\.json"):
         training._run(tmp_path / "job.json", layout, 1)
-    assert "FileNotFoundError" in (tmp_path / "worker.log").read_text()
 
 
 @pytest.fixture(scope="module")

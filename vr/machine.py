@@ -19,7 +19,7 @@ class Machine(BaseModel):
     """training processes; default: one a GPU, on CPU one"""
     train_micro_batch: Positive | None = None
     """rows a rank takes at once; default: on CPU up to 64, on GPUs 1"""
-    zero_stage: Literal[0, 1, 2, 3] = 2
+    zero_stage: Literal[1, 2, 3] = 2
     """DeepSpeed ZeRO stage"""
     checkpoint_steps: Positive = 100
     """optimisation steps between two checkpoints"""

@@ -1,7 +1,8 @@
 """The embedded miniature: small problems with a teacher of mixed quality, made here in seconds.
 
-Two sources: `chain_sum` is reasoning_gym's generator (one digit terms, every intermediate result in 0..20) with its own
-question text; `programs` are functions of x put in words, whose shortest form has to be worked out.
+Two sources: `chain_sum` takes expressions and answers from reasoning_gym's generator of that name (terms of one digit,
+every intermediate result in 0..20) and puts them in fewer words, since each token costs time; `programs` are functions
+of x in words, whose shortest form has to be worked out.
 The teacher writes a thought and an answer, as distilled data does. The answer is always the right one; the thought is
 clean, or has a slip (one wrong step, carried on to the end), or is a bare guess (no step at all). The table
 does not say which: telling good thoughts from bad ones is the method's task.
@@ -186,7 +187,7 @@ def _thought(task: Task, slips: float, guesses: float, rng: random.Random) -> st
 
 def _term(factor: int, constant: int) -> str:
     """`2x+7` in a thought; the number alone where there is no x."""
-    return f"{ {0: '', 1: 'x+'}.get(factor, f'{factor}x+') }{constant}".strip()
+    return {0: "", 1: "x+"}.get(factor, f"{factor}x+") + str(constant)
 
 
 def _answer(task: Task) -> str:

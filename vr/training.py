@@ -123,6 +123,7 @@ def train(
         ValueError: the batch cannot be laid out on this machine; the rows leave nothing to train on.
         RuntimeError: the training processes failed (the last lines that they wrote are in the message), or another
             process trains the same model.
+        OSError: the disk is full.
     """
     base, out, work_root = base.resolve(), out.resolve(), work_root.resolve()
     _check_model(base)
@@ -174,7 +175,10 @@ def _prepare_rows(rows: Iterable[WeightedRow], folder: Path, cutoff_len: int, mu
     """Save the set as `folder/rows`; where it is not the set of the interrupted run, forget that run."""
     digest, part, kept = sha256(), folder / "rows.part", folder / "rows"
     shutil.rmtree(part, ignore_errors=True)
-    statistics = sft.save(_hashed(rows, digest), part, cutoff_len=cutoff_len, multiple_of=multiple_of)
+    try:
+        statistics = sft.save(_hashed(rows, digest), part, cutoff_len=cutoff_len, multiple_of=multiple_of)
+    except OSError as error:  # a full disk: pyarrow's own message names no path
+        raise OSError(f"{part}: cannot be written: {error}") from error
     mark = folder / "rows.sha256"
     if kept.is_dir() and mark.is_file() and mark.read_text() == digest.hexdigest():
         shutil.rmtree(part)
@@ -261,7 +265,7 @@ def _deepspeed(params: Train, layout: Layout, batch: int) -> dict[str, Any]:
         "gradient_clipping": params.max_grad_norm,
         "zero_allow_untested_optimizer": True,  # torch's AdamW, so that nothing is compiled
         "bf16": {"enabled": params.precision == "bf16"},
-        # Stage 0 keeps no fp32 weights beside bf16 ones: another result, and how it runs must not change what comes out.
+        # Stage 0 keeps no fp32 weights beside bf16 ones, and how it runs must not change what comes out.
         "zero_optimization": {"stage": max(1, layout.zero_stage)},
     }
     if layout.zero_stage == 3:
@@ -292,20 +296,16 @@ def _run(job: Path, layout: Layout, threads: int) -> None:
     if layout.ranks > 1:
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={layout.ranks}", *command]
     # Their standard input stays open as long as this process lives: how they learn that it was killed.
-    with (
-        job.with_name("worker.log").open("ab") as copy,
-        subprocess.Popen(
-            [sys.executable, *command],
-            env=_environment(layout, threads),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
+    with subprocess.Popen(
+        [sys.executable, *command],
+        env=_environment(layout, threads),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         assert process.stdout is not None
         tail, decoder = "", getincrementaldecoder("utf-8")(errors="replace")
         while chunk := os.read(process.stdout.fileno(), 1 << 16):  # not by lines: a progress bar has none
-            copy.write(chunk)
             text = decoder.decode(chunk)
             tail = (tail + text)[-(1 << 16) :]
             sys.stderr.write(text)
@@ -313,7 +313,10 @@ def _run(job: Path, layout: Layout, threads: int) -> None:
         code = process.wait()
     if code != 0:
         lines = tail.replace("\r", "\n").strip().splitlines()[-_TAIL_LINES:]
-        raise RuntimeError("\n".join([f"training failed (exit status {code}); its last lines:", *lines]))
+        free = shutil.disk_usage(job.parent).free / 1e6
+        # torch's own message for a full disk does not say so.
+        full = f" with only {free:.0f} MB free in {job.parent}" if free < 100 else ""
+        raise RuntimeError("\n".join([f"training failed (exit status {code}){full}; its last lines:", *lines]))
 
 
 def _environment(layout: Layout, threads: int) -> dict[str, str]:

@@ -22,9 +22,7 @@ from vr.tables import JUDGED
 KEY = ["problem_id", "seed"]
 
 
-def accuracy(
-    traces: pl.DataFrame, verifications: pl.DataFrame, answers: pl.DataFrame, seed: int
-) -> pl.DataFrame:
+def accuracy(traces: pl.DataFrame, verifications: pl.DataFrame, answers: pl.DataFrame, seed: int) -> pl.DataFrame:
     """l_k = log acc_k over the judged answers of each trace, and one correct answer to train with.
 
     The answer is drawn uniformly from the trace's correct ones, by a hash of the trace's key and `seed`: so it

@@ -35,7 +35,7 @@ PROGRAMS = [
     "a, b = map(int, input().split())\nprint(a + b)",
     "import sys\nprint(sum(map(int, sys.stdin.read().split())))",
     "from collections import Counter\nc = Counter(map(int, input().split()))\nprint(sum(k * v for k, v in c.items()))",
-    "def main():\n    n = sorted(map(int, input().split()))\n    print(n[0] + n[1])\nif __name__ == '__main__':\n    main()",
+    "def main():\n    n = sorted(map(int, input().split()))\n    print(sum(n))\nif __name__ == '__main__':\n    main()",
 ]
 
 
@@ -93,7 +93,7 @@ def plain_math_verify(pairs: list[dict[str, Any]]) -> list[bool]:
     from math_verify import verify as equal
 
     logging.disable(logging.CRITICAL)
-    return [bool(equal(parse(pair["gold"]), parse(pair["pred"]))) for pair in pairs]
+    return [bool(equal(parse("$" + pair["gold"] + "$"), parse(pair["pred"]))) for pair in pairs]
 
 
 def ours(pairs: list[dict[str, Any]]) -> list[bool]:
@@ -150,6 +150,7 @@ def main() -> None:
     results = {**bench_programs(workers), **bench_math()}
     print(f"{'':34}{'done':>7}{'per s':>9}{'per cpu s':>11}{'right':>11}{'false =':>9}")
     for name, row in results.items():
+        false_equal = row.get("false_equal", "")
         right = f"{row['right']}/{row['pairs']}" if "right" in row else ""
         print(f"{name:34}{row['done']:>7}{row['per_s']:>9}{row['per_cpu_s']:>11}{right:>11}{false_equal:>9}")
     options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.verify.odd_kinds import ODD
 from vr.verify import JUDGED, OUTCOMES, VERIFIERS, Task, Verdict, verify
+from vr.verify.isolation import LEVELS, probe
 from vr.verify.pool import run_in_order
 
 
@@ -94,8 +95,9 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_every_registered_kind_names_a_function_that_exists():
-    for kind in VERIFIERS.values():
-        assert callable(kind.load())
+    for name, kind in VERIFIERS.items():
+        if name != "reasoning_gym":  # seconds to import; test_math runs it
+            assert callable(kind.load())
 
 
 def test_a_caller_that_stops_early_leaves_no_process():
@@ -121,6 +123,7 @@ def traces() -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not any(probe(level).holds for level in LEVELS), reason="no level of isolation holds here")
 def test_a_thousand_verifications_leak_nothing():
     tests = '{"inputs": ["1 2", "3 4"], "outputs": ["3", "7"]}'
     program = "```python\nprint(sum(map(int, input().split())))\n```"

@@ -179,7 +179,7 @@ def test_answers_that_nobody_should_have_to_read():
 def mixed_table() -> list[Task]:
     """Tasks near and far from every limit, to be judged alike on a quiet and on a busy machine."""
     burn = "import time\nend = time.process_time() + {0}\nwhile time.process_time() < end: pass\nprint(1)"
-    tasks = [stdin_task(burn.format(seconds), [""], ["1"]) for seconds in (0.1, 0.5, 1.0, 1.5, 2.0, 9)]
+    tasks = [stdin_task(burn.format(seconds), [""], ["1"]) for seconds in (0.1, 1.0, 2.0, 9)]
     tasks += [stdin_task(ECHO_SUM, ["1 2"] * 3, ["3"] * 3) for _ in range(10)]
     tasks += [stdin_task("import time\ntime.sleep(1)\nprint(1)", [""], ["1"]), stdin_task("1/0", [""], ["1"])]
     tasks += [Task("math", rf"\boxed{{(x+{n})^2}}", f"x^2+{2 * n}x+{n * n}") for n in range(8)]
@@ -191,7 +191,7 @@ def mixed_table() -> list[Task]:
 def test_verdicts_do_not_depend_on_load():
     tasks = mixed_table()
     kinds = {name: VERIFIERS[name] for name in {task.verifier for task in tasks}}
-    expected = ["correct"] * 5 + ["wrong"] + ["correct"] * 11 + ["wrong"] + ["correct"] * 8 + ["wrong", "correct"]
+    expected = ["correct"] * 3 + ["wrong"] + ["correct"] * 11 + ["wrong"] + ["correct"] * 8 + ["wrong", "correct"]
 
     def outcomes(workers: int) -> list[str]:
         # Below verify(), which would not use more workers than there are cores.

@@ -20,7 +20,15 @@ from vr.verify.choice import read_choice
 from vr.verify.extract import ANCHOR, BOX, final_answer
 from vr.verify.normalise import normalise, words
 from vr.verify.registry import Workplace
-from vr.verify.scalars import MAX_ANSWER_CHARACTERS, Rule, equal_scalars, first_decision, light, squeezed
+from vr.verify.scalars import (
+    MAX_ANSWER_CHARACTERS,
+    Rule,
+    equal_scalars,
+    first_decision,
+    light,
+    readable_value,
+    squeezed,
+)
 from vr.verify.types import Finding, Task
 
 MAX_NESTING = 40
@@ -69,9 +77,28 @@ def readable(gold: str) -> bool:
     text = normalise(gold)
     if not any(character.isalnum() for character in text) and squeezed(text) not in EMPTY_SET:
         return False
-    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text):
+    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text) or not shapes.balanced(re.sub(r"[\[\]()]", "", text)):
         return False
-    return shapes.balanced(re.sub(r"[\[\]()]", "", text))
+    if read_choice(text) or equal_words(text, "") is not None or squeezed(text) in REAL_LINE | EMPTY_SET:
+        return True
+    return all(readable_value(part) for part in smallest_parts(MEMBER_OF.sub("", text)))
+
+
+def smallest_parts(text: str) -> list[str]:
+    """The single values that an answer is made of."""
+    rows, chain, held = shapes.matrix_rows(text), shapes.relation_chain(text), shapes.bracketed(text)
+    if rows is not None:
+        return [cell for row in rows for cell in row]
+    pieces = shapes.split_outside(text, r"\cup")
+    if len(pieces) == 1:
+        pieces = shapes.list_items(text)
+    if len(pieces) == 1 and chain is not None:
+        pieces = chain[0]
+    if len(pieces) == 1 and held is not None and len(held[1]) > 1:
+        pieces = held[1]
+    if len(pieces) <= 1:
+        return [text]
+    return [part for piece in pieces for part in smallest_parts(piece)]
 
 
 def equal_answers(gold: str, answer: str) -> bool:
@@ -94,7 +121,7 @@ def equal_choice(gold: str, answer: str) -> bool | None:
     if choice is None or (re.fullmatch(r"[A-J]\W+.*", gold) and not re.match(r"[A-J][.:)]", gold)):
         return None
     letter, content = choice
-    chosen = read_choice(answer)
+    chosen = read_choice(answer) or (read_choice(answer.upper()) if len(answer) <= 3 else None)
     if chosen is not None:
         return chosen[0] == letter
     return bool(content) and equal_parts(normalise(content), answer)
@@ -109,10 +136,10 @@ def equal_words(gold: str, answer: str) -> bool | None:
                 return True
             if squeezed(left) in names and "\\" not in gold:
                 return None
-    if right in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", left):
-        return NUMBER_WORDS.index(right) == int(left)
-    if left in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", right):
-        return NUMBER_WORDS.index(left) == int(right)
+    if right in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", gold):
+        return NUMBER_WORDS.index(right) == int(gold)
+    if left in NUMBER_WORDS and re.fullmatch(r"\d{1,2}", answer):
+        return NUMBER_WORDS.index(left) == int(answer)
     is_words = re.fullmatch(r"[^\W\d_][^\W\d_ ,'/-]*(?:[ ,'/-]+[^\W\d_]+)*", left) is not None
     marked = r"\text" in gold and not re.sub(r"\\text\s*\{[^{}]*\}", "", gold).strip(" ,.()\\")
     if is_words and (marked or (len(left) > 3 and "\\" not in gold and "^" not in gold)):

@@ -46,9 +46,12 @@ class Hub:
         self.ask({"do": "configure", "kinds": fields, "isolation": isolation})
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Send a command and wait for its reply. Raises EOFError where the hub is gone."""
-        send_message(self.control, command)
-        reply: dict[str, Any] = receive_message(self.control)
+        """Send a command and wait for its reply. Raises RuntimeError where the hub is gone."""
+        try:
+            send_message(self.control, command)
+            reply: dict[str, Any] = receive_message(self.control)
+        except (EOFError, OSError) as error:
+            raise RuntimeError(f"the verification hub has ended (status {self.process.poll()})") from error
         return reply
 
     def fork_worker(self) -> Worker:

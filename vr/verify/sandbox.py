@@ -26,7 +26,7 @@ from typing import Any
 
 from vr.verify.child import PACKAGE_ROOT, READY
 from vr.verify.landlock import readable_paths
-from vr.verify.server import STARVED_FACTOR
+from vr.verify.server import STARVED_FACTOR, STOP
 from vr.verify.wire import receive_message
 
 CPU_SECONDS = 4
@@ -178,7 +178,7 @@ def collect(sock: socket.socket, output_read: int, result_read: int, give_up: fl
                 kept[descriptor].append(chunk)
             elif not flooded and report is None:
                 flooded = True
-                sock.send(b"s")
+                sock.send(STOP)
     reason = "output limit" if flooded or max(sizes.values()) > OUTPUT_BYTES else report["reason"]
     return Run(
         b"".join(kept[output_read]), b"".join(kept[result_read]), report["exit_code"], reason, report["cpu_seconds"]

@@ -17,8 +17,9 @@ MAX_ANSWER_CHARACTERS = 1_000
 UNIT = re.compile(r"(?<=[\d})!.\s])\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*(\^\{?(-?\d)\}?)?$")
 DEGREES = re.compile(r"\s*(?:\^\{\\circ\}\s*[CFK]?|\\text\s*\{\s*degrees?\s*\}|(?<=\d)\s+degrees?)$")
 PLAIN_UNIT = re.compile(
-    r"(?<=\d)\s*((?:square|cubic|sq\.?|cu\.?)?\s*(?:cm|mm|km|m|ft|feet|foot|in|inch|inches|min|mins|sec|hrs?|yards?|miles?|meters?"
-    r"|metres?|kg|g|grams?|lbs?|pounds?|hours?|minutes?|seconds?|days?|weeks?|years?|mph|km/h|m/s|dollars?|cents?"
+    r"(?<=\d)\s*((?:square|cubic|sq\.?|cu\.?)?\s*(?:cm|mm|km|(?<=\s)(?:m|g|in)|ft|feet|foot|inch|inches"
+    r"|min|mins|sec|hrs?|yards?|miles?|meters?"
+    r"|metres?|kg|grams?|lbs?|pounds?|hours?|minutes?|seconds?|days?|weeks?|years?|mph|km/h|m/s|dollars?|cents?"
     r"|units?|units squared|liters?|litres?|ways?|people|students|points?|times))\s*(\^\{?(\d)\}?)?$"
 )
 BASE = re.compile(r"(?:\\text\s*\{)?([0-9A-Fa-f]+)\}?_\{?(?:\\text\s*\{)?\s*(\d{1,2}|two|eight|ten|sixteen)\s*\}?\}?")
@@ -158,6 +159,17 @@ def equal_to_decimal(written: str, formula: str) -> bool:
     if value is None or significant_digits(written) < ROUNDED_DIGITS:
         return False
     return abs(value - float(written)) < 10.0 ** -decimals(written) + 1e-15 * abs(value)
+
+
+def readable_value(text: str) -> bool:
+    """Whether a reference's single value can be compared by more than its spelling."""
+    value = without_unit(text)[0].removesuffix(r"\%").strip()
+    if as_decimal(value) is not None or by_ratio(value, value) or by_base(value, value) or not light(value):
+        return True
+    try:
+        return exact_value(value) is not None or (plausible(value) and engine.read_latex(value) is not None)
+    except TooLargeError:
+        return True
 
 
 def light(text: str) -> bool:
