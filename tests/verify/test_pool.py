@@ -12,7 +12,7 @@ import pytest
 from tests.verify.odd_kinds import ODD
 from vr.verify import JUDGED, OUTCOMES, VERIFIERS, Task, Verdict, verify
 from vr.verify.isolation import LEVELS, probe
-from vr.verify.pool import run_in_order
+from vr.verify.pool import Hub, run_in_order
 
 
 def run(*answers: str, workers: int = 2) -> list[Verdict]:
@@ -106,6 +106,15 @@ def test_a_caller_that_stops_early_leaves_no_process():
     next(stream)
     stream.close()
     assert children() == before
+
+
+def test_a_hub_that_is_killed_is_an_error_in_words():
+    hub = Hub({"odd": ODD}, "none")
+    hub.process.kill()
+    hub.process.wait()
+    with pytest.raises(RuntimeError, match="hub has ended"):
+        hub.fork_worker()
+    hub.close()
 
 
 def children() -> set[int]:

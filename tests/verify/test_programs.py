@@ -7,11 +7,14 @@ import sys
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from vr.verify import VERIFIERS, Task, Verdict, verify
 from vr.verify.isolation import LEVELS, choose_level, probe
 from vr.verify.pool import run_in_order
+from vr.verify.sandbox import Sandbox, SandboxError, SealedFile
+from vr.verify.server import STOP
 
 pytestmark = pytest.mark.skipif(
     not any(probe(level).holds for level in LEVELS), reason="no level of isolation holds on this machine"
@@ -92,9 +95,6 @@ def test_every_test_gets_a_new_solution_and_new_globals():
 
 def test_random_numbers_differ_between_runs():
     code = "import random\nimport numpy\nprint(random.random(), numpy.random.random())"
-    first, second = (stdin_task(code, ["", ""], ["x", "x"]) for _ in range(2))
-    from vr.verify.sandbox import Sandbox, SealedFile
-
     sandbox = Sandbox(choose_level(), numpy=True)
     try:
         with SealedFile(json.dumps({"code": code, "name": None}).encode()) as job, SealedFile(b"") as stdin:
@@ -102,7 +102,37 @@ def test_random_numbers_differ_between_runs():
     finally:
         sandbox.close()
     assert len(outputs) == 3
-    assert first == second
+
+
+def test_a_stop_that_comes_too_late_does_not_touch_the_next_run():
+    sandbox = Sandbox(choose_level())
+    try:
+        sandbox.start().send(STOP)
+        with (
+            SealedFile(json.dumps({"code": "print(input())", "name": None}).encode()) as job,
+            SealedFile(b"7") as stdin,
+        ):
+            assert [sandbox.run(job, stdin).output for _ in range(2)] == [b"7\n", b"7\n"]
+    finally:
+        sandbox.close()
+
+
+def test_a_sandbox_that_is_killed_is_started_again_and_its_failure_is_no_verdict_on_the_program():
+    sandbox = Sandbox(choose_level())
+    try:
+        with (
+            SealedFile(json.dumps({"code": "print(input())", "name": None}).encode()) as job,
+            SealedFile(b"7") as stdin,
+        ):
+            sandbox.start()
+            assert sandbox.process is not None
+            sandbox.process.kill()
+            sandbox.process.wait()
+            with pytest.raises(SandboxError):
+                sandbox.run(job, stdin)
+            assert sandbox.run(job, stdin).output == b"7\n"
+    finally:
+        sandbox.close()
 
 
 BAD_TESTS = {
@@ -235,14 +265,10 @@ def test_killing_the_caller_ends_every_process():
 
 
 def descendants(pid: int) -> list[int]:
-    import psutil
-
     return [process.pid for process in psutil.Process(pid).children(recursive=True)]
 
 
 def alive(pid: int) -> bool:
-    import psutil
-
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -28,7 +28,7 @@ POINTS = (0.7312, 1.3841)
 """Where formulas are compared by value: positive, so that roots and logarithms are real."""
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=64)
 def read_latex(text: str) -> Any | None:
     """The sympy value of a LaTeX string, or None where the grammar does not know it."""
     values = math_verify.parser.parse(

@@ -45,10 +45,15 @@ class Hub:
         fields = {name: dataclasses.asdict(kind) for name, kind in kinds.items()}
         self.ask({"do": "configure", "kinds": fields, "isolation": isolation})
 
-    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Send a command and wait for its reply. Raises RuntimeError where the hub is gone."""
+    def ask(self, command: dict[str, Any], descriptor: int | None = None) -> dict[str, Any]:
+        """Send a command, and a descriptor where given, and wait for the reply.
+
+        Raises RuntimeError where the hub is gone.
+        """
         try:
             send_message(self.control, command)
+            if descriptor is not None:
+                socket.send_fds(self.control, [b"f"], [descriptor])
             reply: dict[str, Any] = receive_message(self.control)
         except (EOFError, OSError) as error:
             raise RuntimeError(f"the verification hub has ended (status {self.process.poll()})") from error
@@ -58,9 +63,7 @@ class Hub:
         """Start a worker and return its handle."""
         ours, theirs = socket.socketpair()
         with theirs:
-            send_message(self.control, {"do": "fork"})
-            socket.send_fds(self.control, [b"f"], [theirs.fileno()])
-            pid = receive_message(self.control)["pid"]
+            pid = self.ask({"do": "fork"}, theirs.fileno())["pid"]
         return Worker(pid, ours)
 
     def end_worker(self, worker: Worker) -> int:
