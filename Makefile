@@ -14,6 +14,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 repro: .venv/installed-$(HARDWARE)  ## run what is out of date, print the results and where the report lies
+	@python -m stages  # params.yaml as a whole, before hours of work
 	dvc repro
 	@dvc plots show --out dvc_plots >/dev/null
 	@echo; python -m vr.report metrics.json; echo

@@ -7,7 +7,7 @@ import pytest
 
 from vr import base_model, miniature, prompts, tokens
 
-SHAPE: dict[str, Any] = {"hidden_size": 32, "layers": 2, "heads": 2, "vocabulary": 400, "markers": "special", "seed": 0}
+SHAPE: dict[str, Any] = {"hidden_size": 32, "layers": 2, "heads": 1, "vocabulary": 400, "markers": "special", "seed": 0}
 ODD_TEXT = "héllo 🤖 \x00\r\n\t 12345  ünï ''  don't 漢字 <|begin_of_thought|> x\u0301  \n\n"
 
 
@@ -111,7 +111,7 @@ def test_making_a_model_leaves_the_callers_random_state_alone(texts: list[str], 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"hidden_size": 30}, "hidden_size = 30"), ({"vocabulary": 260}, "vocabulary = 260")],
+    [({"hidden_size": 33}, "hidden_size = 33"), ({"vocabulary": 260}, "vocabulary = 260")],
 )
 def test_a_shape_that_cannot_be_is_an_error_that_names_it(
     texts: list[str], tmp_path: Path, changes: dict[str, int], message: str

@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 
 from stages import machine
 from stages import params as read_params
+from stages.__main__ import complaints
 from vr import params
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +77,19 @@ def test_numbers_as_dvc_writes_them_are_numbers(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(text.replace("learning_rate: ", "learning_rate: 2e-05 # "))
     monkeypatch.chdir(tmp_path)
     assert read_params(params.TrainFinal).learning_rate == 2e-05
+
+
+def test_the_check_before_a_run_finds_every_complaint_once(tmp_path, monkeypatch):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert complaints() == []
+    text = text.replace("estimator: acc", "estimator: best").replace("hint: solution", "hint: all")
+    (tmp_path / "params.yaml").write_text(text.replace("K: 4", "K: many"))
+    found = complaints()
+    assert len(found) == 3
+    for start in ("params.yaml: estimator = 'best'", "params.yaml: hint = 'all'", "params.yaml: K = 'many'"):
+        assert sum(line.startswith(start) for line in found) == 1
 
 
 def test_machine_yaml_is_optional_and_checked(tmp_path, monkeypatch):

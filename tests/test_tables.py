@@ -6,7 +6,7 @@ import os
 import polars as pl
 import pytest
 
-from vr import tables
+from vr import tables, verify
 
 SOLUTION = "<|begin_of_thought|>t<|end_of_thought|>\n\n<|begin_of_solution|>\\boxed{1}<|end_of_solution|>"
 
@@ -99,3 +99,10 @@ def test_the_seed_of_a_table_stands_in_its_name():
     assert tables.seed_of("data/traces/seed=12.parquet") == 12
     with pytest.raises(ValueError, match=r"seed=N\.parquet"):
         tables.seed_of("data/traces/12.parquet")
+
+
+def test_outcomes_and_verifiers_are_those_of_the_verification():
+    # stated twice so that tables need not load the verifiers, nor these polars
+    assert verify.OUTCOMES == tables.OUTCOMES
+    assert verify.JUDGED == set(tables.JUDGED)
+    assert set(verify.VERIFIERS) == set(tables.VERIFIERS)

@@ -144,7 +144,7 @@ def _tokenizer(texts: Iterable[str], vocabulary: int, markers: str) -> Any:
 def fetch(source: str, revision: str | None, out: Path) -> None:
     """Bring a model to the directory `out`: a local directory's files, or a hub model's at a revision.
 
-    Local files are hard-linked where the file system allows it, else copied.
+    Local files are copied.
 
     Raises:
         FileNotFoundError: neither such a directory nor such a hub model, or no safetensors weights in it.
@@ -153,6 +153,8 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
         with _new_directory(out) as part:
             _take(Path(source), part, source)
         return
+    if source.startswith(("/", "./", "../", "~")):
+        raise FileNotFoundError(f"base.source = {source!r}: no such directory")
     from huggingface_hub import snapshot_download
 
     with _new_directory(out) as part:
@@ -168,11 +170,8 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
 def _take(folder: Path, part: Path, source: str) -> None:
     for file in sorted(folder.iterdir()):
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in TAKEN):
-            target = part / file.name
-            try:
-                os.link(file.resolve(), target)  # a hub cache holds links to its files
-            except OSError:
-                shutil.copy2(file, target)
+            # never a hard link: DVC makes what it caches read-only, and an edit of the source would reach the cache
+            shutil.copy2(file, part / file.name)
     _complete(part, source)
 
 

@@ -81,22 +81,14 @@ def sample(
     tokens.require_model(model)
     if not requests:
         return iter(())
-    return _open_and_draw(model, requests, temperature, top_p, max_tokens, end_marker, machine)
 
+    def opened_and_drawn() -> Iterator[Sample]:
+        with engine(model, machine) as opened:
+            yield from draw(
+                opened, requests, temperature=temperature, top_p=top_p, max_tokens=max_tokens, end_marker=end_marker
+            )
 
-def _open_and_draw(
-    model: str | Path,
-    requests: Sequence[Request],
-    temperature: float,
-    top_p: float,
-    max_tokens: int,
-    end_marker: str | None,
-    machine: Machine,
-) -> Iterator[Sample]:
-    with engine(model, machine) as opened:
-        yield from draw(
-            opened, requests, temperature=temperature, top_p=top_p, max_tokens=max_tokens, end_marker=end_marker
-        )
+    return opened_and_drawn()
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Host:
         os.chmod(folder, 0o777)
         self.folder = folder
         self.secret = secrets.token_hex(8)
+        self.mark = "vr-attack-" + secrets.token_hex(4)  # drivers run side by side: each looks for its own traces
         self.caught: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGIO):
             signal.signal(number, lambda received, _: self.caught.append(received))
@@ -55,7 +56,7 @@ class Host:
         self.tcp = socket.create_server(("127.0.0.1", 0))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
-        self.abstract_name = "vr-attack-" + secrets.token_hex(4)
+        self.abstract_name = self.mark + "-abstract"
         self.abstract = socket.socket(socket.AF_UNIX)
         self.abstract.bind("\0" + self.abstract_name)
         self.stream = socket.socket(socket.AF_UNIX)
@@ -82,6 +83,7 @@ class Host:
         """What stands for the names in the programs."""
         return {
             "OPEN": self.folder,
+            "MARK": self.mark,
             "SECRET": self.secret,
             "TCP": str(self.tcp.getsockname()[1]),
             "UDP": str(self.udp.getsockname()[1]),
@@ -125,7 +127,7 @@ class Host:
             seen.append(f"the driver got signals {self.caught}")
             self.caught.clear()
         for folder in ("/tmp", "/var/tmp", "/dev/shm", "/"):
-            seen += [f"{folder}/{name}" for name in os.listdir(folder) if name.startswith("vr-attack")]
+            seen += [f"{folder}/{name}" for name in os.listdir(folder) if name.startswith(self.mark)]
         with open("/proc/sysvipc/shm") as table:
             seen += ["System V memory" for line in table if line.split()[0] == str(0x5652)]
         pending = bytearray(4)
@@ -144,7 +146,7 @@ class Host:
         """End what was started and remove what attacks let loose have left."""
         for folder in ("/tmp", "/dev/shm"):
             for name in os.listdir(folder):
-                if name.startswith("vr-attack") and os.stat(os.path.join(folder, name)).st_uid == os.geteuid():
+                if name.startswith(self.mark) and os.stat(os.path.join(folder, name)).st_uid == os.geteuid():
                     os.unlink(os.path.join(folder, name))
         self.victim.kill()
         self.victim.wait()
