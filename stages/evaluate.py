@@ -51,7 +51,9 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
         )
         for row, sample in zip(rows, samples, strict=True)
     ]
-    verdicts = verify.verify(tasks, workers=here.verify_workers, progress=True)
+    verdicts = verify.verify(
+        tasks, workers=here.verify_workers, allow_unsafe=here.allow_unsafe_execution, progress=True
+    )
     frame = pl.DataFrame(
         {
             **{name: row[name] for name in ("benchmark", "problem_id", "sample", "verifier")},

@@ -33,7 +33,10 @@ def main(problems: Path, answers: Path, verifications: Path) -> None:
         )
         for row in rows.iter_rows(named=True)
     ]
-    verdicts = verify.verify(tasks, workers=machine().verify_workers, progress=True)
+    here = machine()
+    verdicts = verify.verify(
+        tasks, workers=here.verify_workers, allow_unsafe=here.allow_unsafe_execution, progress=True
+    )
     frame = pl.DataFrame(
         {**dict(zip(key, keys, strict=True)), **asdict(verdict)}
         for keys, verdict in zip(rows.select(key).iter_rows(), verdicts, strict=True)

@@ -35,6 +35,8 @@ class Machine(BaseModel):
     """tokens in one scoring batch, padding included"""
     verify_workers: Positive | None = None
     """verifier processes; default: one a core"""
+    allow_unsafe_execution: bool = False
+    """judge programs where no sandbox holds (`python -m vr.verify selfcheck` says what is then open)"""
     threads: Positive = 1
     """compute threads a CPU process; small models are slower with more"""
 
