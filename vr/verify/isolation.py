@@ -100,5 +100,5 @@ def choose_level(*, allow_unsafe: bool = False) -> str:
     tried = "; ".join(f"{p.level}: {p.broken or 'open to ' + ', '.join(p.got_through)}" for p in probes)
     raise IsolationUnavailableError(
         f"programs cannot be isolated on this machine ({tried}). Install bubblewrap or use a kernel with Landlock "
-        f"and seccomp; --allow-unsafe-execution runs them regardless."
+        f"and seccomp; --allow-unsafe-execution (stages: allow_unsafe_execution in machine.yaml) runs them regardless."
     )
