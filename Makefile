@@ -37,5 +37,8 @@ lint: .venv/installed-test
 
 .venv/installed-test: .venv/installed-$(HARDWARE) requirements/test.txt
 
+bench: .venv/installed-test  ## how fast verification is, side by side with the obvious ways
+	python -m tests.benchmarks.bench_verify
+
 clean-work:  ## remove what interrupted stages had done
 	rm -rf .work

@@ -104,5 +104,5 @@ def test_the_seed_of_a_table_stands_in_its_name():
 def test_outcomes_and_verifiers_are_those_of_the_verification():
     # stated twice so that tables need not load the verifiers, nor these polars
     assert verify.OUTCOMES == tables.OUTCOMES
-    assert verify.JUDGED == set(tables.JUDGED)
+    assert set(tables.JUDGED) == verify.JUDGED
     assert set(verify.VERIFIERS) == set(tables.VERIFIERS)
