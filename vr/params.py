@@ -94,21 +94,12 @@ class Base(Params):
     """pinned commit of a hub model"""
     hidden_size: Positive = 64
     layers: Positive = 3
-    heads: Positive = 2
+    heads: Positive = 4
     vocabulary: Annotated[int, Field(ge=280)] = 512
     """miniature only: tokens, the 256 bytes and the special ones included"""
     markers: Literal["special", "text"] = "special"
     """miniature only: whether <|begin_of_thought|> and the like are one token or several"""
     seed: int = 0
-
-    @model_validator(mode="after")
-    def _head_size(self) -> Self:
-        if self.hidden_size % (32 * self.heads):
-            raise ValueError(
-                f"hidden_size = {self.hidden_size}, heads = {self.heads}: a head's size should be a multiple of 32"
-                " (vLLM's attention on CPUs has no other)"
-            )
-        return self
 
 
 class Train(Params):
