@@ -104,11 +104,12 @@ def test_control_the_same_attack_succeeds_without_isolation(reports, name):
     assert seen["effects"] or "correct" in seen["outcomes"]
 
 
-def test_without_any_level_programs_are_refused_and_the_reason_is_given(monkeypatch):
+def test_without_any_level_programs_are_refused_and_the_reason_is_given(monkeypatch, caplog):
     monkeypatch.setattr(isolation, "probe", lambda level: Probe(level, ("read a file",), ""))
     with pytest.raises(IsolationUnavailableError, match="native: open to read a file"):
         choose_level()
     assert choose_level(allow_unsafe=True) == "unsafe"
+    assert "without isolation; open are: read a file" in caplog.text
 
 
 def test_a_level_that_lets_one_attack_through_is_not_used(monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import shutil
 import socket
@@ -16,6 +17,8 @@ import tempfile
 from dataclasses import dataclass
 
 from vr.verify.sandbox import Sandbox, SandboxError, SealedFile
+
+logger = logging.getLogger(__name__)
 
 LEVELS = ("full", "native")
 
@@ -96,6 +99,8 @@ def choose_level(*, allow_unsafe: bool = False) -> str:
         if probes[-1].holds:
             return level
     if allow_unsafe:
+        open_attacks = probe("unsafe").got_through
+        logger.warning("programs run without isolation; open are: %s", ", ".join(open_attacks) or "none of those tried")
         return "unsafe"
     tried = "; ".join(f"{p.level}: {p.broken or 'open to ' + ', '.join(p.got_through)}" for p in probes)
     raise IsolationUnavailableError(
