@@ -204,7 +204,8 @@ def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
 
 
 def test_without_a_hint_the_traces_come_from_pi_and_every_log_ratio_is_zero(workspace):
-    ran = workspace.stages_run("dvc", "exp", "run", "weigh", "-S", "hint=none", "-S", "estimator=uniform", "-S", "K=2")
+    changes = ["hint=none", "estimator=uniform", "seeds=[0,1]", "K=2"]
+    ran = workspace.stages_run("dvc", "exp", "run", "weigh", *(p for change in changes for p in ("-S", change)))
     assert "train_posterior" not in ran
     assert {"pi_samples", "sample_traces@0", "score_posterior@1", "weigh"} <= ran
     weights = workspace.table("weights.parquet", tables.Weights)
