@@ -55,7 +55,7 @@ class Roles:
     def sampler_row(self, problem: Problem, trace_ids: Sequence[int]) -> Row:
         """(x, y', z_k), to score z_k under its sampler."""
         if self.hint == "none":
-            return self.coder.reasoner_row(problem["question"], self._system(problem), trace_ids, ())
+            return self.reasoner_row(problem, trace_ids)  # the very row of pi_0, so that the ratio is 1 to the last bit
         return self.coder.posterior_row(
             problem["question"], self.posterior_system, self._hint(problem), self.template, trace_ids
         )
