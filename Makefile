@@ -21,7 +21,7 @@ repro: .venv/installed-$(HARDWARE)  ## run what is out of date, print the result
 	@echo "report: $(CURDIR)/dvc_plots/index.html"
 
 test: .venv/installed-test lint  ## lint, types, unit tests, and real pipelines from end to end
-	python -m pytest -n 2 --dist loadfile  # two cores; a file keeps its engines and its pipeline to one of them
+	python -m pytest
 
 lint: .venv/installed-test
 	ruff check .
