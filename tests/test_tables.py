@@ -4,6 +4,7 @@ import errno
 import os
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from vr import tables, verify
@@ -69,11 +70,10 @@ def test_reading_some_columns_still_checks_their_keys(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path, monkeypatch):
-    def fail(_frame, path, **_options):
-        path.write_bytes(b"PAR1 half")
+    def fail(*_arguments, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
     with pytest.raises(OSError, match=r"problems.parquet: cannot be written.*No space left"):
         tables.write(problems(), tmp_path / "problems.parquet", tables.Problems)
     assert os.listdir(tmp_path) == []
@@ -106,3 +106,75 @@ def test_outcomes_and_verifiers_are_those_of_the_verification():
     assert verify.OUTCOMES == tables.OUTCOMES
     assert set(tables.JUDGED) == verify.JUDGED
     assert set(verify.VERIFIERS) == set(tables.VERIFIERS)
+
+
+def weights_of(*problem_ids: str) -> pl.DataFrame:
+    """A frame of tables.Likelihood, seed 0 of each problem."""
+    return tables.validate(
+        pl.DataFrame({"problem_id": problem_ids}).with_columns(
+            seed=0, log_likelihood=-1.5, reason=pl.lit(""), answer_ids=pl.lit([1, 2])
+        ),
+        tables.Likelihood,
+        "likelihood",
+    )
+
+
+def test_a_table_in_pieces_is_the_table_in_one_and_is_read_a_row_group_at_a_time(tmp_path, monkeypatch):
+    whole = weights_of(*map(str, range(100)))
+    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", int(whole.estimated_size()) // 10)
+    for name in ("one", "two"):
+        tables.write_batches((whole[n : n + 3] for n in range(0, 100, 3)), tmp_path / name, tables.Likelihood)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert tables.read(tmp_path / "one", tables.Likelihood).equals(whole)
+    batches = list(tables.read_batches(tmp_path / "one", tables.Likelihood))
+    assert len(batches) >= 10
+    assert max(batch.estimated_size() for batch in batches) < 2 * tables.ROW_GROUP_BYTES
+    assert pl.concat(batches).equals(whole)
+    columns = ("problem_id", "log_likelihood")
+    cut = pl.concat(tables.read_batches(tmp_path / "one", tables.Likelihood, columns))
+    assert cut.equals(whole.select(columns))
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path):
+    tables.write_batches([], tmp_path / "none", tables.Likelihood)
+    assert tables.read(tmp_path / "none", tables.Likelihood).equals(weights_of())
+    assert list(tables.read_batches(tmp_path / "none", tables.Likelihood)) == []
+    assert tables.ByProblem(tmp_path / "none", tables.Likelihood, ("problem_id",)).rows(["a"]).height == 0
+
+
+def test_a_key_that_is_in_two_pieces_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"duplicate key: 2 row\(s\), the first: \{'problem_id': 'b', 'seed': 0\}"):
+        tables.write_batches([weights_of("a", "b"), weights_of("c", "b")], tmp_path / "l", tables.Likelihood)
+    assert os.listdir(tmp_path) == []
+    pq.write_table(pl.concat([weights_of("a"), weights_of("a")]).to_arrow(), tmp_path / "l", row_group_size=1)
+    with pytest.raises(ValueError, match="duplicate key"):
+        tables.read_batches(tmp_path / "l", tables.Likelihood)
+
+
+def test_pieces_that_fail_midway_leave_nothing(tmp_path):
+    def pieces():
+        yield weights_of("a")
+        raise RuntimeError("engine ended")
+
+    with pytest.raises(RuntimeError, match=r"^engine ended$"):
+        tables.write_batches(pieces(), tmp_path / "l", tables.Likelihood)
+    assert os.listdir(tmp_path) == []
+
+
+def test_rows_are_found_by_problem_in_any_order_and_read_once_when_asked_for_in_the_files_order(tmp_path, monkeypatch):
+    ids = [str(n) for n in range(40)]
+    pq.write_table(weights_of(*ids).to_arrow(compat_level=pl.CompatLevel.oldest()), tmp_path / "l", row_group_size=7)
+    reads = []
+    read_row_group = pq.ParquetFile.read_row_group
+    by_problem = tables.ByProblem(tmp_path / "l", tables.Likelihood, ("problem_id", "seed", "answer_ids"))
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda self, n, **options: reads.append(n) or read_row_group(self, n, **options),
+    )
+    for start in range(0, 40, 5):
+        found = by_problem.rows(ids[start : start + 5])
+        assert found["problem_id"].to_list() == ids[start : start + 5]
+        assert found.columns == ["problem_id", "seed", "answer_ids"]
+    assert reads == [0, 1, 2, 3, 4, 5]
+    assert by_problem.rows(["39", "0", "nobody"])["problem_id"].to_list() == ["0", "39"]

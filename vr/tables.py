@@ -9,12 +9,15 @@ Units are in the names: `_tokens`, `_seconds`; log-probabilities and their sums 
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import dataframely as dy
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "dev", "test")
@@ -77,6 +80,9 @@ class Traces(dy.Schema):
     thought_tokens = dy.Int32(min=0, description="tokens of trace_ids before the end marker")
     text = dy.String(description="the thought without its marker, for people")
     finish = dy.Enum(FINISHES, description="what ended it: marker | eos | length | prompt_too_long")
+    trace_logps = dy.List(
+        dy.Float32(nullable=False), nullable=True, description="per token under its sampler, nats; null: not kept"
+    )
 
     @dy.rule()
     def trace_tokens_counts_trace_ids(cls) -> pl.Expr:
@@ -199,18 +205,62 @@ def read(path: str | Path, schema: type[dy.Schema], columns: Sequence[str] | Non
         FileNotFoundError: no such file.
         ValueError: not Parquet, a missing or unknown column, a wrong type, a duplicate key, a broken rule.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table ({schema.__name__.lower()})")
-    try:
-        names = pq.read_schema(path).names
-    except Exception as error:  # pyarrow raises its own classes, one per kind of damage
-        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
-    wanted = list(columns or schema.column_names())
-    if missing := [name for name in wanted if name not in names]:
-        raise ValueError(f"{path}: column {missing[0]!r} is missing (the file has: {', '.join(names)})")
-    frame = pl.read_parquet(path, columns=wanted)
-    return validate(frame, schema if columns is None else _only(schema, wanted), str(path))
+    wanted = _columns_in(Path(path), schema, columns)
+    return validate(pl.read_parquet(path, columns=wanted), _only(schema, wanted), str(path))
+
+
+def read_batches(
+    path: str | Path, schema: type[dy.Schema], columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """`read` a row group at a time, in order: memory for one of them. Keys are compared over the whole table.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read`; a missing file or column and a duplicate key before the first batch.
+    """
+    wanted = _columns_in(Path(path), schema, columns)
+    if keys := [name for name in schema.primary_key() if name in wanted]:
+        read(path, schema, keys)
+
+    def batches() -> Iterator[pl.DataFrame]:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                frame = pl.DataFrame(file.read_row_group(number, columns=wanted, use_threads=False))
+                yield validate(frame, _only(schema, wanted), str(path))
+
+    return batches()
+
+
+class ByProblem:
+    """A table whose rows are asked for by problem, read a row group at a time.
+
+    Problems asked for in about the order of the file cost one reading of it; another order costs more, never another
+    result. Memory: the last two row groups.
+    """
+
+    def __init__(self, path: str | Path, schema: type[dy.Schema], columns: Sequence[str]) -> None:
+        """Raises FileNotFoundError, ValueError as `read`."""
+        self._path, self._columns = Path(path), _columns_in(Path(path), schema, columns)
+        self._schema = _only(schema, self._columns)
+        read(path, schema, [name for name in schema.primary_key() if name in self._columns])
+        self._empty = _empty(schema).select(self._columns)
+        self._groups: dict[str, list[int]] = {}
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                ids = pl.DataFrame(file.read_row_group(number, columns=["problem_id"]))["problem_id"]
+                for problem_id in ids.unique():
+                    self._groups.setdefault(problem_id, []).append(number)
+        self._read = lru_cache(maxsize=2)(self._group)
+
+    def rows(self, problem_ids: Sequence[str]) -> pl.DataFrame:
+        """All rows of these problems, in the order of the file; none for a problem that the table lacks."""
+        numbers = sorted({number for problem_id in problem_ids for number in self._groups.get(problem_id, [])})
+        wanted = pl.col("problem_id").is_in(problem_ids)
+        return pl.concat([self._empty, *(self._read(number).filter(wanted) for number in numbers)])
+
+    def _group(self, number: int) -> pl.DataFrame:
+        with pq.ParquetFile(self._path) as file:
+            frame = pl.DataFrame(file.read_row_group(number, columns=self._columns, use_threads=False))
+        return validate(frame, self._schema, str(self._path))
 
 
 def write(frame: pl.DataFrame, path: str | Path, schema: type[dy.Schema]) -> None:
@@ -220,18 +270,94 @@ def write(frame: pl.DataFrame, path: str | Path, schema: type[dy.Schema]) -> Non
         ValueError: the frame breaks the schema.
         OSError: the file cannot be written (a full disk); nothing is left under the final name.
     """
+    write_batches([frame], path, schema)
+
+
+def write_batches(frames: Iterable[pl.DataFrame], path: str | Path, schema: type[dy.Schema]) -> None:
+    """`write` a table that comes in pieces, in memory for one row group (`ROW_GROUP_BYTES`) and one piece.
+
+    Every piece is validated by itself, so a rule over several rows must find them in one piece; keys are compared over
+    all pieces. The same pieces give the same bytes.
+
+    Raises:
+        ValueError, OSError: as `write`; whatever `frames` raises. Nothing is then left under the final name.
+    """
     path = Path(path)
-    frame = validate(frame, schema, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    rows = max(1, ROW_GROUP_BYTES * frame.height // max(1, int(frame.estimated_size())))
+    keys = [_empty(schema).select(schema.primary_key())]
+
+    def validated() -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            valid = validate(frame, schema, str(path))
+            keys.append(valid.select(schema.primary_key()))
+            yield valid
+
+    writer = None
     try:
-        frame.write_parquet(part, compression="zstd", row_group_size=rows)
-        os.replace(part, path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise OSError(f"{path}: cannot be written: {error}") from error
+        with _named(path):
+            writer = pq.ParquetWriter(part, _arrow(_empty(schema)).schema, compression="zstd")
+        for group in _row_groups(validated()):
+            with _named(path):
+                writer.write_table(_arrow(group), row_group_size=group.height)
+        repeated = pl.concat(keys).filter(pl.struct(schema.primary_key()).is_duplicated())
+        if repeated.height:
+            first = repeated.row(0, named=True)
+            raise ValueError(f"{path}: duplicate key: {repeated.height} row(s), the first: {first}")
+        with _named(path):
+            writer.close()
+            os.replace(part, path)
     finally:
+        with suppress(OSError, pa.ArrowException):  # it was not to be, the reason is on its way up
+            if writer is not None:
+                writer.close()
         part.unlink(missing_ok=True)
+
+
+def _row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The rows of `frames` in pieces of about ROW_GROUP_BYTES, in memory."""
+    held: list[pl.DataFrame] = []
+    held_bytes = 0
+    for frame in frames:
+        held.append(frame)
+        held_bytes += int(frame.estimated_size())
+        if held_bytes >= ROW_GROUP_BYTES:
+            whole = pl.concat(held)
+            yield from whole.iter_slices(max(1, whole.height * ROW_GROUP_BYTES // held_bytes))
+            held, held_bytes = [], 0
+    if any(frame.height for frame in held):
+        yield pl.concat(held)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors in writing name the table."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise OSError(f"{path}: cannot be written: {error}") from error
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())  # plain strings, which every reader knows
+
+
+def _empty(schema: type[dy.Schema]) -> pl.DataFrame:
+    return pl.DataFrame(schema={name: column.dtype for name, column in schema.columns().items()})
+
+
+def _columns_in(path: Path, schema: type[dy.Schema], columns: Sequence[str] | None) -> list[str]:
+    """The wanted columns, all of which the file has."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such table ({schema.__name__.lower()})")
+    try:
+        names = pq.read_schema(path).names
+    except Exception as error:  # pyarrow raises its own classes, one per kind of damage
+        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
+    wanted = list(columns or schema.column_names())
+    if missing := [name for name in wanted if name not in names]:
+        raise ValueError(f"{path}: column {missing[0]!r} is missing (the file has: {', '.join(names)})")
+    return wanted
 
 
 def validate(frame: pl.DataFrame, schema: type[dy.Schema], name: str) -> pl.DataFrame:
@@ -287,7 +413,9 @@ def _offender(rule: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _only(schema: type[dy.Schema], columns: Sequence[str]) -> type[dy.Schema]:
-    """The schema cut down to some columns; rules over several columns do not apply."""
+    """The schema cut down to some columns; rules over several columns then do not apply."""
+    if list(columns) == schema.column_names():
+        return schema
     chosen = {name: column for name, column in schema.columns().items() if name in columns}
     return type(schema.__name__, (dy.Schema,), chosen)
 
