@@ -4,11 +4,14 @@ This module is what they share: reading params.yaml and machine.yaml, and turnin
 """
 
 import argparse
+import ctypes
 import inspect
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +19,15 @@ import polars as pl
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from vr import work
 from vr.machine import Machine
 from vr.params import Params
 
 P = TypeVar("P", bound=Params)
 WORK = Path(".work")
 """What an interrupted stage had done; untracked, and emptied when the stage ends."""
+_ROOT = Path(__file__).parents[1]
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def params(cls: type[P]) -> P:
@@ -59,6 +65,21 @@ def prompt(path: Path) -> str:
     return text
 
 
+@contextmanager
+def unfinished(out: Path, *inputs: Any) -> Iterator[Path]:
+    """The work folder for the table `out`: found again by a run with the same inputs and the same code, and no other.
+
+    Args:
+        inputs: all that the rows of `out` follow from: paths stand for their content, the rest is JSON-able.
+
+    Raises:
+        RuntimeError: another process is at work on the same table; says which.
+    """
+    code = sorted(path for package in ("vr", "stages") for path in (_ROOT / package).rglob("*.py"))
+    with work.folder(WORK, f"{out.parent.name}-{out.stem}", work.fingerprint(out.name, *inputs, *code)) as folder:
+        yield folder
+
+
 def counts(frame: pl.DataFrame, column: str) -> str:
     """`a 3, b 1`: how often each value of a column occurs, for a stage's log line."""
     values = frame[column].cast(pl.String).value_counts(sort=True)
@@ -84,6 +105,7 @@ def run(main: Callable[..., None]) -> None:
     for noisy in ("httpx", "filelock", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _end_with_parent()
     try:
         main(**arguments)
     except (ValueError, OSError, RuntimeError) as error:
@@ -91,3 +113,17 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(f"{name}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted")
+
+
+def _end_with_parent() -> None:
+    """Let SIGTERM end this process in order, and be sent when DVC is killed: DVC could not use what came after.
+
+    (It would delete the output of a run that it had not seen end, and begin again.)
+    """
+
+    def end(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)

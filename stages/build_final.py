@@ -7,32 +7,36 @@ Writes FINAL (tables.Final).
 import logging
 from pathlib import Path
 
-import polars as pl
+import dataframely as dy
 
 from stages import counts, params, run
 from vr import selection, tables, tokens
 from vr.params import BuildFinal
+from vr.weights import KEY
 
 
 def main(problems: Path, weights: Path, traces: Path, likelihood: Path, base: Path, final: Path) -> None:
     p = params(BuildFinal)
     weighed = tables.read(weights, tables.Weights)
-    names = [f"seed={seed}.parquet" for seed in weighed["seed"].unique().sort()]
-    trace_columns = ("problem_id", "seed", "trace_ids", "thought_tokens", "text")
-    frame = selection.build(
-        tables.read(problems, tables.Problems, ("problem_id", "split", "solution")).filter(split="train"),
-        pl.concat(tables.read(traces / name, tables.Traces, trace_columns) for name in names),
-        pl.concat(
-            tables.read(likelihood / name, tables.Likelihood, ("problem_id", "seed", "answer_ids")) for name in names
-        ),
+    seeds = weighed["seed"].unique().sort()
+
+    def of_seeds(folder: Path, schema: type[dy.Schema], columns: tuple[str, ...]) -> dict[int, tables.ByProblem]:
+        return {seed: tables.ByProblem(folder / f"seed={seed}.parquet", schema, (*KEY, *columns)) for seed in seeds}
+
+    questions = tables.read_batches(problems, tables.Problems, ("problem_id", "split", "solution"))
+    frames = selection.build(
+        (batch.filter(split="train") for batch in questions),
+        of_seeds(traces, tables.Traces, ("trace_ids", "thought_tokens", "text")),
+        of_seeds(likelihood, tables.Likelihood, ("answer_ids",)),
         weighed,
         coder=tokens.Coder(tokens.load(base)),
         template="B" if p.hint == "none" else p.template,
         selection=p.selection,
         mix=p.mix,
     )
-    tables.write(frame, final, tables.Final)
-    logging.info("%s, mix %s: %d rows: %s", p.selection, p.mix, frame.height, counts(frame, "origin"))
+    tables.write_batches(frames, final, tables.Final)
+    written = tables.read(final, tables.Final, ("origin",))
+    logging.info("%s, mix %s: %d rows: %s", p.selection, p.mix, written.height, counts(written, "origin"))
 
 
 if __name__ == "__main__":

@@ -4,69 +4,90 @@ Reads PROBLEMS, MODEL, the system prompt REASONER. Writes EVALS (tables.Evals).
 The model's turn is prefilled with the begin marker of the thought, as in training; it writes the rest by itself.
 """
 
+import itertools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from stages import counts, machine, params, prompt, run
-from vr import prompts, sampling, tables, tokens, verify
+from stages import counts, machine, params, prompt, run, unfinished
+from vr import prompts, sampling, shards, tables, tokens, verify
 from vr.params import Evaluate
 
 
 def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
     p, here, system = params(Evaluate), machine(), prompt(reasoner)
     columns = ("problem_id", "split", "benchmark", "question", "system", "verifier", "reference", "tests")
-    held_out = tables.read(problems, tables.Problems, columns).filter(split=p.split)
+    asked = _asked(tables.read(problems, tables.Problems, columns).filter(split=p.split), p)
     coder = tokens.Coder(tokens.load(model))
-    rows, requests = [], []
+
+    def requests(numbers: list[int]) -> Iterator[sampling.Request]:
+        for n in numbers:
+            row = asked.row(n, named=True)
+            request_seed = sampling.request_seed("evaluate", row["problem_id"], p.seed, row["sample"])
+            yield sampling.Request(n, coder.reasoner_prompt(row["question"], row["system"] or system), request_seed)
+
+    def drawn(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+        samples = sampling.sample(
+            model, requests(numbers), total=len(numbers), **p.decoding, end_marker=None, machine=here
+        )
+        for n, sample in samples:
+            yield n, {"text": sample.text, "response_tokens": len(sample.ids), "finish": sample.finish}
+
+    def judged(numbers: list[int], responses: Iterator[shards.Row]) -> Iterator[tuple[int, shards.Row]]:
+        wanted = set(numbers)
+        to_judge, to_write = itertools.tee(row for n, row in enumerate(responses) if n in wanted)
+        verdicts = verify.verify(
+            (_task(asked.row(n, named=True), row) for n, row in zip(numbers, to_judge, strict=True)),
+            kinds=set(asked["verifier"]),
+            total=len(numbers),
+            workers=here.verify_workers,
+            allow_unsafe=here.allow_unsafe_execution,
+            progress=True,
+        )
+        for n, row, verdict in zip(numbers, to_write, verdicts, strict=True):
+            key = asked.row(n, named=True)
+            yield (
+                n,
+                {
+                    **{name: key[name] for name in ("benchmark", "problem_id", "sample", "verifier")},
+                    **row,
+                    "outcome": verdict.outcome,
+                    "detail": verdict.detail,
+                },
+            )
+
+    with unfinished(evals, problems, model, reasoner, p.model_dump()) as folder:
+        types = tables.types(tables.Evals)
+        response_types = {name: types[name] for name in ("text", "response_tokens", "finish")}
+        frames = shards.rows(folder / "drawn", asked.height, drawn, response_types, shard_rows=here.shard_rows)
+        responses = (row for frame in frames for row in frame.iter_rows(named=True))
+        frames = shards.rows(
+            folder / "judged", asked.height, lambda n: judged(n, responses), types, shard_rows=here.shard_rows
+        )
+        tables.write_batches(frames, evals, tables.Evals)
+    outcome = tables.read(evals, tables.Evals, ("outcome",))
+    logging.info("%s: %d answers: %s", model.name, outcome.height, counts(outcome, "outcome"))
+
+
+def _asked(held_out: pl.DataFrame, p: Evaluate) -> pl.DataFrame:
+    """A row for each answer that is to be drawn: the problem's columns and `sample`."""
+    frames = []
     for benchmark, n in p.benchmarks.items():
         questions = held_out.filter(benchmark=benchmark)
         if questions.is_empty():
             there = held_out["benchmark"].unique().sort().to_list()
-            raise ValueError(f"evaluate.benchmarks: {benchmark!r} is not in split {p.split!r} of {problems} ({there})")
-        for row in questions.iter_rows(named=True):
-            prompt_ids = coder.reasoner_prompt(row["question"], row["system"] or system)
-            for sample in range(n):
-                rows.append(row | {"sample": sample})
-                seed = sampling.request_seed("evaluate", row["problem_id"], p.seed, sample)
-                requests.append(sampling.Request(prompt_ids, seed))
-    samples = list(
-        sampling.sample(
-            model,
-            requests,
-            temperature=p.temperature,
-            top_p=p.top_p,
-            max_tokens=p.max_tokens,
-            end_marker=None,
-            machine=here,
-        )
-    )
-    tasks = [
-        verify.Task(
-            verifier=row["verifier"],
-            answer=prompts.judged_part(sample.text, complete=sample.finish == "eos"),
-            reference=row["reference"],
-            tests=row["tests"],
-        )
-        for row, sample in zip(rows, samples, strict=True)
-    ]
-    verdicts = verify.verify(
-        tasks, workers=here.verify_workers, allow_unsafe=here.allow_unsafe_execution, progress=True
-    )
-    frame = pl.DataFrame(
-        {
-            **{name: row[name] for name in ("benchmark", "problem_id", "sample", "verifier")},
-            "text": sample.text,
-            "response_tokens": len(sample.ids),
-            "finish": sample.finish,
-            "outcome": verdict.outcome,
-            "detail": verdict.detail,
-        }
-        for row, sample, verdict in zip(rows, samples, verdicts, strict=True)
-    )
-    tables.write(frame, evals, tables.Evals)
-    logging.info("%s: %d answers: %s", model.name, frame.height, counts(frame, "outcome"))
+            raise ValueError(
+                f"evaluate.benchmarks: {benchmark!r} has no question in split {p.split!r} (there: {there})"
+            )
+        frames.append(questions.join(pl.DataFrame({"sample": range(n)}), how="cross", maintain_order="left_right"))
+    return pl.concat(frames)
+
+
+def _task(asked: shards.Row, response: shards.Row) -> verify.Task:
+    answer = prompts.judged_part(response["text"], complete=response["finish"] == "eos")
+    return verify.Task(asked["verifier"], answer, asked["reference"], asked["tests"])
 
 
 if __name__ == "__main__":

@@ -5,60 +5,65 @@ A trace without its end marker is given no answers: its weight is 0 whatever the
 """
 
 import logging
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
-from stages import counts, machine, params, prompt, run
-from vr import sampling, tables, tokens
+from stages import counts, machine, params, prompt, run, unfinished
+from vr import sampling, shards, tables, tokens
 from vr.params import SampleAnswers
 from vr.prompts import END_SOLUTION
 from vr.roles import QUESTION_COLUMNS, Roles
 
 
 def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: Path) -> None:
-    p, seed = params(SampleAnswers), tables.seed_of(answers)
-    rows = tables.read(traces, tables.Traces, ("problem_id", "seed", "trace_ids", "thought_tokens", "finish")).join(
-        tables.read(problems, tables.Problems, QUESTION_COLUMNS), on="problem_id", how="left", validate="m:1"
+    p, here, seed = params(SampleAnswers), machine(), tables.seed_of(answers)
+    trace_columns = ("problem_id", "seed", "trace_ids", "thought_tokens", "finish")
+    sampled = tables.read(traces, tables.Traces, trace_columns)
+    finished = tables.with_problems(
+        sampled.filter(pl.col("finish").cast(pl.String) == "marker"),
+        tables.read(problems, tables.Problems, QUESTION_COLUMNS),
     )
-    if lost := rows.filter(pl.col("question").is_null())["problem_id"].to_list():
-        raise ValueError(f"{problems}: problem_id {lost[0]!r} of {traces} is missing")
-    finished = rows.filter(pl.col("finish").cast(pl.String) == "marker")
     roles = Roles(tokens.Coder(tokens.load(initial)), prompt(reasoner), "", p.hint, p.template)
-    keys: list[tuple[str, int]] = []
-    requests: list[sampling.Request] = []
-    for row in finished.iter_rows(named=True):
-        prompt_ids = roles.answer_prompt(row, roles.reasoner_trace(row["trace_ids"], row["thought_tokens"]))
-        for m in range(p.samples):
-            keys.append((row["problem_id"], m))
-            requests.append(
-                sampling.Request(prompt_ids, sampling.request_seed("sample_answers", row["problem_id"], seed, m))
-            )
-    samples = list(
-        sampling.sample(
-            initial,
-            requests,
-            temperature=p.temperature,
-            top_p=p.top_p,
-            max_tokens=p.max_tokens,
-            end_marker=END_SOLUTION,
-            machine=machine(),
+
+    @lru_cache(maxsize=1)  # the M requests of a trace come one after another
+    def prompt_of(trace: int) -> list[int]:
+        row = finished.row(trace, named=True)
+        return roles.answer_prompt(row, roles.reasoner_trace(row["trace_ids"], row["thought_tokens"]))
+
+    def requests(numbers: list[int]) -> Iterator[sampling.Request]:
+        for n in numbers:
+            trace, m = divmod(n, p.samples)
+            request_seed = sampling.request_seed("sample_answers", finished["problem_id"][trace], seed, m)
+            yield sampling.Request(n, prompt_of(trace), request_seed)
+
+    def drawn(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+        samples = sampling.sample(
+            initial, requests(numbers), total=len(numbers), **p.decoding, end_marker=END_SOLUTION, machine=here
         )
-    )
-    frame = pl.DataFrame(
-        {
-            "problem_id": [problem_id for problem_id, _ in keys],
-            "seed": [seed] * len(keys),
-            "sample": [m for _, m in keys],
-            "answer_ids": [sample.ids for sample in samples],
-            "text": [sample.text for sample in samples],
-            "finish": [sample.finish for sample in samples],
-        },
-        schema_overrides={"answer_ids": pl.List(pl.Int32), "problem_id": pl.String},
-    )
-    tables.write(frame, answers, tables.Answers)
-    skipped = rows.height - finished.height
-    logging.info("seed %d: %d answers: %s; %d unfinished traces", seed, frame.height, counts(frame, "finish"), skipped)
+        for n, sample in samples:
+            trace, m = divmod(n, p.samples)
+            yield (
+                n,
+                {
+                    "problem_id": finished["problem_id"][trace],
+                    "seed": seed,
+                    "sample": m,
+                    "answer_ids": sample.ids,
+                    "text": sample.text,
+                    "finish": sample.finish,
+                },
+            )
+
+    with unfinished(answers, problems, traces, initial, reasoner, p.model_dump()) as folder:
+        total = finished.height * p.samples
+        frames = shards.rows(folder, total, drawn, tables.types(tables.Answers), shard_rows=here.shard_rows)
+        tables.write_batches(frames, answers, tables.Answers)
+    finish = tables.read(answers, tables.Answers, ("finish",))
+    skipped = sampled.height - finished.height
+    logging.info("seed %d: %d answers: %s; %d unfinished traces", seed, total, counts(finish, "finish"), skipped)
 
 
 if __name__ == "__main__":

@@ -5,52 +5,57 @@ Writes TRACES (tables.Traces), whose name seed=N.parquet says which seed.
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-import polars as pl
-
-from stages import counts, machine, params, prompt, run
+from stages import counts, machine, params, prompt, run, unfinished
 from stages.trace_sampler import model_of
-from vr import sampling, tables, tokens
+from vr import sampling, shards, tables, tokens
 from vr.params import SampleTraces
 from vr.roles import QUESTION_COLUMNS, Roles
 
 
 def main(problems: Path, sampler: Path, reasoner: Path, posterior: Path, traces: Path) -> None:
-    p, seed, model = params(SampleTraces), tables.seed_of(traces), model_of(sampler)
+    p, here, seed, model = params(SampleTraces), machine(), tables.seed_of(traces), model_of(sampler)
     train = tables.read(problems, tables.Problems, QUESTION_COLUMNS).filter(split="train")
     roles = Roles(tokens.Coder(tokens.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
-    requests = [
-        sampling.Request(
-            roles.sampler_prompt(problem), sampling.request_seed("sample_traces", problem["problem_id"], seed)
-        )
-        for problem in train.iter_rows(named=True)
-    ]
-    samples = list(
-        sampling.sample(
+
+    def requests(numbers: list[int]) -> Iterator[sampling.Request]:
+        for n in numbers:
+            problem = train.row(n, named=True)
+            request_seed = sampling.request_seed("sample_traces", problem["problem_id"], seed)
+            yield sampling.Request(n, roles.sampler_prompt(problem), request_seed)
+
+    def drawn(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+        samples = sampling.sample(
             model,
-            requests,
-            temperature=p.temperature,
-            top_p=p.top_p,
-            max_tokens=p.max_tokens,
+            requests(numbers),
+            total=len(numbers),
+            **p.decoding,
             end_marker=roles.trace_end,
-            machine=machine(),
+            machine=here,
+            logps=p.posterior_logps == "sampler",
         )
-    )
-    frame = pl.DataFrame(
-        {
-            "problem_id": train["problem_id"],
-            "seed": [seed] * train.height,
-            "trace_ids": [sample.ids for sample in samples],
-            "trace_tokens": [len(sample.ids) for sample in samples],
-            "thought_tokens": [sample.thought_tokens for sample in samples],
-            "text": [sample.text for sample in samples],
-            "finish": [sample.finish for sample in samples],
-        },
-        schema_overrides={"trace_ids": pl.List(pl.Int32)},
-    )
-    tables.write(frame, traces, tables.Traces)
-    logging.info("seed %d: %d traces: %s", seed, frame.height, counts(frame, "finish"))
+        for n, sample in samples:
+            yield (
+                n,
+                {
+                    "problem_id": train["problem_id"][n],
+                    "seed": seed,
+                    "trace_ids": sample.ids,
+                    "trace_tokens": len(sample.ids),
+                    "thought_tokens": sample.thought_tokens,
+                    "text": sample.text,
+                    "finish": sample.finish,
+                    "trace_logps": sample.logps,
+                },
+            )
+
+    with unfinished(traces, problems, sampler, reasoner, posterior, p.model_dump()) as folder:
+        frames = shards.rows(folder, train.height, drawn, tables.types(tables.Traces), shard_rows=here.shard_rows)
+        tables.write_batches(frames, traces, tables.Traces)
+    finish = tables.read(traces, tables.Traces, ("finish",))
+    logging.info("seed %d: %d traces: %s", seed, finish.height, counts(finish, "finish"))
 
 
 if __name__ == "__main__":

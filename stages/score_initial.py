@@ -4,30 +4,43 @@ Reads PROBLEMS, TRACES, the model INITIAL, the system prompt REASONER. Writes LO
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-from stages import machine, params, prompt, run
-from vr import scoring, tables, tokens
+import polars as pl
+
+from stages import machine, params, prompt, run, unfinished
+from vr import scoring, shards, tables, tokens
 from vr.params import ScoreInitial
 from vr.roles import QUESTION_COLUMNS, Roles, rows_of_traces
 
 
 def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Path) -> None:
-    p = params(ScoreInitial)
+    p, here = params(ScoreInitial), machine()
     roles = Roles(tokens.Coder(tokens.load(initial)), prompt(reasoner), "", p.hint, p.template)
-    sampled = tables.read(traces, tables.Traces)
-    rows = rows_of_traces(
-        tables.read(problems, tables.Problems, QUESTION_COLUMNS),
-        sampled,
-        lambda problem, trace_ids, thought_tokens: roles.reasoner_row(
-            problem, roles.reasoner_trace(trace_ids, thought_tokens)
-        ),
-    )
-    scores = scoring.score(initial, rows, machine=machine(), token_logps=p.token_logps)
-    frame = scoring.table(sampled, scores)
-    tables.write(frame, logps, tables.Logps)
-    unscored = frame["trace_logp_sum"].null_count()
-    logging.info("%d traces, %d tokens; %d not scorable", frame.height, frame["trace_tokens"].sum(), unscored)
+    asked = tables.read(problems, tables.Problems, QUESTION_COLUMNS)
+    sampled = tables.read(traces, tables.Traces, ("problem_id", "seed", "trace_ids", "thought_tokens"))
+
+    def rows_of(block: pl.DataFrame) -> list[tokens.Row]:
+        return rows_of_traces(
+            asked, block, lambda problem, ids, thought: roles.reasoner_row(problem, roles.reasoner_trace(ids, thought))
+        )
+
+    with (
+        unfinished(logps, problems, traces, initial, reasoner, p.model_dump()) as folder,
+        scoring.scorer(initial, here) as score,
+    ):
+
+        def scored(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+            return scoring.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
+
+        frames = shards.rows(folder, sampled.height, scored, tables.types(tables.Logps), shard_rows=here.shard_rows)
+        tables.write_batches(frames, logps, tables.Logps)
+    written = tables.read(logps, tables.Logps, ("trace_logp_sum", "trace_tokens"))
+    logging.info(
+        "%d traces, %d tokens; %d not scorable",
+        written.height, written["trace_tokens"].sum(), written["trace_logp_sum"].null_count(),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,33 +1,67 @@
 """Log-probs of one seed's traces under the model that sampled them, q(z_k | x, y') (step 3).
 
 Reads PROBLEMS, TRACES, SAMPLER (which model that is), the system prompts REASONER and POSTERIOR.
-Writes LOGPS (tables.Logps).
+Writes LOGPS (tables.Logps) and STATISTICS (CSV: where the log-probs come from; where that is the sampler, how far a
+few of them are from the scorer's).
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-from stages import machine, params, prompt, run
+import polars as pl
+
+from stages import machine, params, prompt, run, unfinished
 from stages.trace_sampler import model_of
-from vr import scoring, tables, tokens
+from vr import scoring, shards, tables, tokens
 from vr.params import ScorePosterior
 from vr.roles import QUESTION_COLUMNS, Roles, rows_of_traces
 
+COMPARED_TRACES = 64
 
-def main(problems: Path, traces: Path, sampler: Path, reasoner: Path, posterior: Path, logps: Path) -> None:
-    p, model = params(ScorePosterior), model_of(sampler)
+
+def main(
+    problems: Path, traces: Path, sampler: Path, reasoner: Path, posterior: Path, logps: Path, statistics: Path
+) -> None:
+    p, here, model = params(ScorePosterior), machine(), model_of(sampler)
     roles = Roles(tokens.Coder(tokens.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
-    sampled = tables.read(traces, tables.Traces)
-    rows = rows_of_traces(
-        tables.read(problems, tables.Problems, QUESTION_COLUMNS),
-        sampled,
-        lambda problem, trace_ids, _: roles.sampler_row(problem, trace_ids),
-    )
-    scores = scoring.score(model, rows, machine=machine(), token_logps=p.token_logps)
-    frame = scoring.table(sampled, scores)
-    tables.write(frame, logps, tables.Logps)
-    unscored = frame["trace_logp_sum"].null_count()
-    logging.info("%d traces, %d tokens; %d not scorable", frame.height, frame["trace_tokens"].sum(), unscored)
+    asked = tables.read(problems, tables.Problems, QUESTION_COLUMNS)
+    columns = ["problem_id", "seed", "trace_ids", "thought_tokens"]
+    if p.posterior_logps == "sampler":
+        columns.append("trace_logps")
+    sampled = tables.read(traces, tables.Traces, columns)
+
+    def rows_of(block: pl.DataFrame) -> list[tokens.Row]:
+        return rows_of_traces(asked, block, lambda problem, ids, _: roles.sampler_row(problem, ids))
+
+    with (
+        unfinished(logps, problems, traces, sampler, reasoner, posterior, p.model_dump()) as folder,
+        scoring.scorer(model, here) as score,
+    ):
+
+        def scored(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+            return scoring.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
+
+        compared = {}
+        if p.posterior_logps == "sampler":
+            tables.write(scoring.sampled_logps(sampled, p.token_logps), logps, tables.Logps)
+            some = sampled.gather_every(max(1, sampled.height // COMPARED_TRACES))
+            compared = scoring.differences(some["trace_logps"], score(rows_of(some), True))
+        else:
+            types = tables.types(tables.Logps)
+            frames = shards.rows(folder, sampled.height, scored, types, shard_rows=here.shard_rows)
+            tables.write_batches(frames, logps, tables.Logps)
+    written = tables.read(logps, tables.Logps, ("trace_logp_sum", "trace_tokens"))
+    summary = {
+        "logps_from": p.posterior_logps,
+        "traces": written.height,
+        "trace_tokens": written["trace_tokens"].sum(),
+        "not_scorable": written["trace_logp_sum"].null_count(),
+        **compared,
+    }
+    statistics.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame([summary]).write_csv(statistics)
+    logging.info(", ".join(f"{name} {value}" for name, value in summary.items()))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ def main(
     problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Path, statistics: Path, curves: Path
 ) -> None:
     p = params(TrainFinal)
-    table = tables.read(final_rows, tables.Final)
-    rows_per_question, rest = divmod(table.height, table["problem_id"].n_unique())
+    keys = tables.read(final_rows, tables.Final, ("problem_id", "row"))
+    rows_per_question, rest = divmod(keys.height, keys["problem_id"].n_unique())
     if rest:
-        raise ValueError(f"{final_rows}: {table.height} rows, not the same number for every question")
+        raise ValueError(f"{final_rows}: {keys.height} rows, not the same number for every question")
     rows = sft.final_rows(
-        table, tables.read(problems, tables.Problems), tokens.Coder(tokens.load(base)), prompt(reasoner)
+        tables.read_batches(final_rows, tables.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
+        tables.read(problems, tables.Problems, ("problem_id", "question", "system")),
+        tokens.Coder(tokens.load(base)),
+        prompt(reasoner),
     )
     result = training.train(
         rows, base, final, params=p, rows_per_question=rows_per_question, machine=machine(), work_root=WORK

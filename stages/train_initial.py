@@ -13,7 +13,8 @@ from vr.params import TrainInitial
 
 def main(problems: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainInitial)
-    rows = sft.initial_rows(tables.read(problems, tables.Problems), tokens.Coder(tokens.load(base)), prompt(reasoner))
+    batches = tables.read_batches(problems, tables.Problems)
+    rows = sft.initial_rows(batches, tokens.Coder(tokens.load(base)), prompt(reasoner))
     result = training.train(rows, base, initial, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 

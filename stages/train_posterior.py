@@ -14,7 +14,7 @@ from vr.params import TrainPosterior
 def main(problems: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainPosterior)
     rows = sft.posterior_rows(
-        tables.read(problems, tables.Problems),
+        tables.read_batches(problems, tables.Problems),
         tokens.Coder(tokens.load(base)),
         prompt(posterior),
         p.hint,

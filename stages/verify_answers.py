@@ -1,48 +1,53 @@
 """The verdict on every answer of one seed.
 
-Reads PROBLEMS, ANSWERS. Writes VERIFICATIONS (tables.Verifications), joined to the answers by key.
-An answer that did not end with its marker is no answer.
+Reads PROBLEMS, ANSWERS (a row group at a time). Writes VERIFICATIONS (tables.Verifications), joined to the answers
+by key. An answer that did not end with its marker is no answer.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import polars as pl
+from stages import counts, machine, run, unfinished
+from vr import shards, tables, verify
 
-from stages import counts, machine, run
-from vr import tables, verify
+KEY = ("problem_id", "seed", "sample")
 
 
 def main(problems: Path, answers: Path, verifications: Path) -> None:
-    key = ["problem_id", "seed", "sample"]
-    rows = tables.read(answers, tables.Answers, (*key, "text", "finish")).join(
-        tables.read(problems, tables.Problems, ("problem_id", "verifier", "reference", "tests")),
-        on="problem_id",
-        how="left",
-        validate="m:1",
-    )
-    if lost := rows.filter(pl.col("verifier").is_null())["problem_id"].to_list():
-        raise ValueError(f"{problems}: problem_id {lost[0]!r} of {answers} is missing")
-    tasks = [
-        verify.Task(
-            verifier=row["verifier"],
-            answer=row["text"] if row["finish"] == "marker" else None,
-            reference=row["reference"],
-            tests=row["tests"],
-        )
-        for row in rows.iter_rows(named=True)
-    ]
     here = machine()
-    verdicts = verify.verify(
-        tasks, workers=here.verify_workers, allow_unsafe=here.allow_unsafe_execution, progress=True
-    )
-    frame = pl.DataFrame(
-        {**dict(zip(key, keys, strict=True)), **asdict(verdict)}
-        for keys, verdict in zip(rows.select(key).iter_rows(), verdicts, strict=True)
-    )
-    tables.write(frame, verifications, tables.Verifications)
-    logging.info("%d answers: %s", frame.height, counts(frame, "outcome"))
+    keys = tables.read(answers, tables.Answers, KEY)
+    judged_by = tables.read(problems, tables.Problems, ("problem_id", "verifier", "reference", "tests"))
+    kinds = set(tables.with_problems(keys, judged_by.select("problem_id", "verifier"))["verifier"])
+
+    def tasks(numbers: set[int]) -> Iterator[verify.Task]:
+        first = 0
+        for batch in tables.read_batches(answers, tables.Answers, (*KEY, "text", "finish")):
+            for n, row in enumerate(tables.with_problems(batch, judged_by).iter_rows(named=True), start=first):
+                if n in numbers:
+                    answer = row["text"] if row["finish"] == "marker" else None
+                    yield verify.Task(row["verifier"], answer, row["reference"], row["tests"])
+            first += batch.height
+
+    def judged(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+        verdicts = verify.verify(
+            tasks(set(numbers)),
+            kinds=kinds,
+            total=len(numbers),
+            workers=here.verify_workers,
+            allow_unsafe=here.allow_unsafe_execution,
+            progress=True,
+        )
+        for n, verdict in zip(numbers, verdicts, strict=True):
+            yield n, keys.row(n, named=True) | asdict(verdict)
+
+    with unfinished(verifications, problems, answers) as folder:
+        columns = tables.types(tables.Verifications)
+        frames = shards.rows(folder, keys.height, judged, columns, shard_rows=here.shard_rows)
+        tables.write_batches(frames, verifications, tables.Verifications)
+    outcome = tables.read(verifications, tables.Verifications, ("outcome",))
+    logging.info("%d answers: %s", outcome.height, counts(outcome, "outcome"))
 
 
 if __name__ == "__main__":

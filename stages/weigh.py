@@ -1,10 +1,12 @@
 """The weights rho~ of the first K seeds' traces (steps 5; Eq. 6 and 8).
 
 Reads PROBLEMS and, of the folders TRACES, LOGPS_INITIAL, LOGPS_POSTERIOR and LIKELIHOOD, the files of those seeds
-(never all that lie there: a dropped seed's file may still). Writes WEIGHTS (tables.Weights).
+(never all that lie there: a dropped seed's file may still). Writes WEIGHTS (tables.Weights). Lists of tokens are read
+only with `token_logps`, and then a row group at a time.
 """
 
 import logging
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -25,11 +27,20 @@ def main(
             tables.read(folder / f"seed={seed}.parquet", schema, (*weights.KEY, *columns)) for seed in seeds
         )
 
+    def logps(folder: Path, columns: tuple[str, ...] = ()) -> pl.DataFrame:
+        columns = ("trace_logp_sum", "trace_tokens", *columns)
+        if not p.token_logps:
+            return of_seeds(folder, tables.Logps, columns)
+        columns = (*weights.KEY, *columns, "trace_logps")
+        paths = [folder / f"seed={seed}.parquet" for seed in seeds]
+        batches = chain.from_iterable(tables.read_batches(path, tables.Logps, columns) for path in paths)
+        return pl.concat(weights.sums_of_lists(batches))
+
     frame = weights.weigh(
         tables.read(problems, tables.Problems, ("problem_id", "source", "split")).filter(split="train"),
         of_seeds(traces, tables.Traces, ("trace_tokens", "finish")),
-        of_seeds(logps_initial, tables.Logps, ("trace_logp_sum", "trace_tokens", "answer_logp_sum", "answer_tokens")),
-        of_seeds(logps_posterior, tables.Logps, ("trace_logp_sum", "trace_tokens")),
+        logps(logps_initial, ("answer_logp_sum", "answer_tokens")),
+        logps(logps_posterior),
         of_seeds(likelihood, tables.Likelihood, ("log_likelihood", "reason")),
         estimator=p.estimator,
         seeds=seeds,

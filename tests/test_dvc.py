@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from vr import params
 
 ROOT = Path(__file__).parent.parent
-# Read or checked by every stage, with no say in what is computed (params' values are tracked by DVC themselves).
-PLUMBING = {"stages/__init__.py", "vr/__init__.py", "vr/machine.py", "vr/params.py"}
+# Used by every stage, with no say in what is computed (params' values are tracked by DVC themselves).
+PLUMBING = {"stages/__init__.py", "vr/__init__.py", "vr/machine.py", "vr/params.py", "vr/work.py"}
 FILES = ("dvc.yaml", "stages/dvc.yaml")
 STAGES = {
     name: stage

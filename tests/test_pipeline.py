@@ -3,15 +3,18 @@
 One copy serves all tests here, in the order in which a researcher would run them: a first acc run, then changes.
 """
 
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -36,6 +39,10 @@ TINY = {
 }
 
 
+MACHINE = "{shard_rows: 4, max_sequences: 4, score_tokens: 128}"
+"""Small steps, so that a run can be caught in the middle."""
+
+
 class Workspace:
     """A copy of the project, and the stages that each command ran in it."""
 
@@ -44,21 +51,34 @@ class Workspace:
 
     def run(self, *command: str) -> str:
         """Run a command there; its output, or an assertion with it."""
+        with self.start(*command) as process:
+            output = process.communicate()[0]
+        assert process.returncode == 0, output[-6000:]
+        return output
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command there; what it writes goes to its stdout."""
         paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        done = subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=self.path,
             env=os.environ | {"PATH": paths, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
-        assert done.returncode == 0, done.stdout[-6000:]
-        return done.stdout
 
     def table(self, name: str, schema: type) -> pl.DataFrame:
         return tables.read(self.path / "data" / name, schema)
+
+    def shards(self, work: str) -> list[Path]:
+        """The shards that a stage has saved so far."""
+        return list((self.path / ".work" / work).glob("*/**/*.parquet"))
+
+    def caught_in_the_middle(self, process: subprocess.Popen[str], work: str, at_least: int = 2) -> None:
+        """Wait until a stage has saved some shards; it is then still at work."""
+        while len(self.shards(work)) < at_least:
+            assert process.poll() is None, process.communicate()[0][-6000:]
 
     def lock(self) -> dict[str, dict]:
         """dvc.lock of both pipelines: what each stage last ran with."""
@@ -90,6 +110,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         document[key].update(value) if isinstance(value, dict) else document.__setitem__(key, value)
     with (path / "params.yaml").open("w") as file:
         yaml.dump(document, file)
+    (path / "machine.yaml").write_text(MACHINE)
     here = Workspace(path)
     here.run("git", "init", "-q")
     here.run("git", "config", "user.email", "test@example.org")
@@ -157,6 +178,96 @@ def test_initial_and_final_took_the_same_number_of_steps(workspace):
     for frame in curves:
         assert frame["loss"][-1] < frame["loss"][0]
         assert frame["grad_norm"].is_finite().all()
+
+
+LONG_STAGES = {  # and the folder of each under .work
+    "sample_traces@0": "traces-seed=0",
+    "score_initial@0": "logps_initial-seed=0",
+    "score_posterior@0": "logps_posterior-seed=0",
+    "sample_answers@0": "answers-seed=0",
+    "verify_answers@0": "verifications-seed=0",
+    "evaluate@initial": "evals-initial",
+}
+
+
+def command_and_table(workspace: Workspace, name: str) -> tuple[list[str], Path]:
+    """A stage's command, and the table that it writes."""
+    stage = workspace.lock()[name]
+    return stage["cmd"].split(), workspace.path / stage["outs"][0]["path"]
+
+
+def assert_same_verdicts(table: Path, whole: bytes) -> None:
+    """The same table but for the times, which are measured; then put `whole` back, for DVC."""
+    one, other = (
+        pl.read_parquet(io.BytesIO(b)).drop("cpu_seconds", "wall_seconds") for b in (whole, table.read_bytes())
+    )
+    assert one.equals(other)
+    table.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", LONG_STAGES)
+def test_a_stage_that_is_killed_goes_on_where_it_was_and_ends_with_the_same_table(workspace, name):
+    work = LONG_STAGES[name]
+    command, table = command_and_table(workspace, name)
+    whole = table.read_bytes()
+    table.unlink()
+    with workspace.start(*command) as process:
+        workspace.caught_in_the_middle(process, work)
+        process.kill()
+    assert not table.exists(), "it was not killed in the middle"
+    saved = sum(pl.read_parquet(shard).height for shard in workspace.shards(work))
+    output = workspace.run(*command)
+    assert f"going on: {saved} of {pl.read_parquet(table).height} rows were done before" in output
+    if name == "verify_answers@0":
+        assert_same_verdicts(table, whole)
+    assert table.read_bytes() == whole
+    assert [path.name for path in (workspace.path / ".work" / work).iterdir()] == ["lock"]
+
+
+def test_killing_dvc_ends_its_stage_and_the_next_repro_goes_on(workspace):
+    repro = ["dvc", "repro", "--force", "--single-item", "sample_traces@0"]
+    _, table = command_and_table(workspace, "sample_traces@0")
+    whole = table.read_bytes()
+    with workspace.start(*repro) as dvc:
+        workspace.caught_in_the_middle(dvc, "traces-seed=0")
+        stages = psutil.Process(dvc.pid).children(recursive=True)
+        dvc.kill()
+        dvc.communicate()
+    assert stages and not psutil.wait_procs(stages, timeout=60)[1]
+    assert not table.exists()
+    assert "rows were done before" in workspace.run(*repro)
+    assert table.read_bytes() == whole
+
+
+def test_other_params_do_not_pick_up_the_shards_of_a_killed_run(workspace):
+    command, table = command_and_table(workspace, "score_initial@0")
+    whole, params = table.read_bytes(), workspace.path / "params.yaml"
+    text = params.read_text()
+    with workspace.start(*command) as process:
+        workspace.caught_in_the_middle(process, "logps_initial-seed=0")
+        process.kill()
+    params.write_text(text.replace("token_logps: false", "token_logps: true"))
+    assert "going on" not in workspace.run(*command)
+    assert pl.read_parquet(table)["trace_logps"].null_count() == 0
+    params.write_text(text)
+    assert "going on" not in workspace.run(*command)
+    assert table.read_bytes() == whole
+
+
+def test_a_second_run_of_a_stage_stops_and_names_the_first(workspace):
+    command, table = command_and_table(workspace, "verify_answers@0")
+    whole = table.read_bytes()
+    table.unlink()
+    with workspace.start(*command) as first:
+        workspace.caught_in_the_middle(first, "verifications-seed=0")
+        first.send_signal(signal.SIGSTOP)
+        with workspace.start(*command) as second:
+            output = second.communicate()[0]
+        assert second.returncode == 1
+        assert f"process {first.pid} is at work on the same step" in output
+        first.send_signal(signal.SIGCONT)
+        first.communicate()
+    assert_same_verdicts(table, whole)
 
 
 def test_a_second_repro_runs_nothing(workspace):
@@ -228,3 +339,18 @@ def test_markers_of_several_tokens_and_the_explanation_template_run_alike(worksp
         assert prompts.END_EXPLANATION[:2] not in coder.decode(ids[:n_thought])[-2:]
     rows = workspace.table("final.parquet", tables.Final)
     assert all(coder.decode(ids).endswith(prompts.END_THOUGHT) for ids in rows["trace_ids"])
+
+
+def test_log_probs_of_the_sampler_stand_in_for_a_pass_of_the_scorer_and_are_compared_with_it(workspace):
+    scored = workspace.table("logps_posterior/seed=0.parquet", tables.Logps)
+    ran = workspace.stages_run("dvc", "exp", "run", "score_posterior@0", "-S", "posterior_logps=sampler")
+    assert ran == {"sample_traces@0", "score_posterior@0"}
+    sampled = workspace.table("logps_posterior/seed=0.parquet", tables.Logps)
+    both = scored.join(sampled, on=["problem_id", "seed"], validate="1:1")
+    assert both.height == 64
+    assert (both["trace_tokens"] == both["trace_tokens_right"]).all()
+    assert (both["trace_logp_sum"] - both["trace_logp_sum_right"]).abs().max() < 1e-3
+    statistics = pl.read_csv(workspace.path / "data" / "scoring" / "seed=0.csv").row(0, named=True)
+    assert statistics["logps_from"] == "sampler"
+    assert statistics["compared_tokens"] == sampled["trace_tokens"].sum()  # all 64: few enough
+    assert 0 < statistics["mean_abs_difference_nats"] <= statistics["max_abs_difference_nats"] < 1e-3

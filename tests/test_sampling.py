@@ -3,19 +3,25 @@
 One process holds all engines of this module: importing vLLM is most of its time.
 """
 
+import dataclasses
+import functools
 import itertools
+import logging
 import math
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import make_markov_model, make_tokenizer, token_id
 
-from vr import prompts, sampling, scoring, tokens
+from vr import prompts, sampling, tokens
 from vr.machine import Machine
 from vr.sampling import Request, Sample, request_seed
 
@@ -24,18 +30,41 @@ MACHINE = Machine(kv_cache_gib=1)
 PROBS = {"A": 0.5, "B": 0.3, "C": 0.15, prompts.TURN_END: 0.05}
 """The known model's next token, whatever came before, except that an end marker follows a D for certain."""
 
+SETTINGS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "end_marker": END}
+
 slow = pytest.mark.slow
 
 
 def draw(engine: Any, requests: Sequence[Request], **settings: Any) -> list[Sample]:
-    defaults = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "end_marker": END}
-    return list(sampling.draw(engine, requests, **(defaults | settings)))
+    """The samples in the order of the requests, which are numbered by their places."""
+    numbered = [dataclasses.replace(request, number=n) for n, request in enumerate(requests)]
+    pairs = list(sampling.draw(engine, numbered, **(SETTINGS | {"total": len(requests)} | settings)))
+    assert sorted(number for number, _ in pairs) == list(range(len(requests)))
+    samples = dict(pairs)
+    return [samples[n] for n in range(len(requests))]
 
 
 def requests_for(engine: Any, count: int, question: str = "Add 3 and 4.", stage: str = "test") -> list[Request]:
     """`count` requests on one prompt, each with its own seed."""
     prompt = tokens.Coder(engine.get_tokenizer()).reasoner_prompt(question, "You add.")
-    return [Request(prompt, request_seed(stage, question, n)) for n in range(count)]
+    return [Request(n, prompt, request_seed(stage, question, n)) for n in range(count)]
+
+
+def request_with(engine: Any, text: str, number: int = 0) -> Request:
+    """A request on a prompt that ends with the text."""
+    coder = tokens.Coder(engine.get_tokenizer())
+    return Request(number, coder.reasoner_prompt("Add.", "You add.") + coder.encode(text), number)
+
+
+def reference_logps(model: Path, prompt_ids: list[int], ids: list[int]) -> list[float]:
+    """log p of each id after the prompt, from one forward pass of the model in transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logps_TV = loaded(torch.tensor([prompt_ids + ids])).logits[0].double().log_softmax(-1)
+    return logps_TV[len(prompt_ids) - 1 : -1].gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +88,19 @@ def known_engine(known_model: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def text_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Writes A, B and then a marker of 11 tokens, or something like it: h is followed by o or t at even odds."""
     chain = ["<|", "end", "_of", "_t", "h"]
     probs = {"": {"A": 0.4, "B": 0.2, "<|": 0.3, ".<|": 0.1}, ".<|": {"end": 1.0}}
     probs |= {last: {then: 1.0} for last, then in itertools.pairwise(chain)}
     probs |= {"h": {"o": 0.5, "t": 0.5}, "o": {"u": 1.0}, "u": {"g": 1.0}, "g": {"h": 1.0}}
     probs |= {"t": {"|>": 0.5, "|>.\n": 0.5}}
-    with sampling.engine(make_markov_model(tmp_path_factory.mktemp("text"), "text", probs), MACHINE) as opened:
+    return make_markov_model(tmp_path_factory.mktemp("text"), "text", probs)
+
+
+@pytest.fixture(scope="module")
+def text_engine(text_model: Path) -> Iterator[Any]:
+    with sampling.engine(text_model, MACHINE) as opened:
         yield opened
 
 
@@ -88,9 +122,9 @@ def first_tokens(engine: Any, count: int, stage: str, **settings: Any) -> Counte
 def test_a_new_engine_gives_the_same_texts(tiny_model: Path) -> None:
     # The first test of the module: closing an engine ends all others of the process.
     prompt = tokens.Coder(tokens.load(tiny_model)).reasoner_prompt("Add 3 and 4.", "You add.")
-    requests = [Request(prompt, request_seed("test", "new", n)) for n in range(5)]
-    settings = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 24, "end_marker": END, "machine": MACHINE}
-    first, second = (list(sampling.sample(tiny_model, requests, **settings)) for _ in range(2))
+    requests = [Request(n, prompt, request_seed("test", "new", n)) for n in range(5)]
+    settings = SETTINGS | {"temperature": 0.7, "top_p": 0.9, "total": 5, "machine": MACHINE}
+    first, second = (dict(sampling.sample(tiny_model, requests, **settings)) for _ in range(2))
     assert first == second and len(first) == 5 and first[0].ids
 
 
@@ -122,7 +156,7 @@ def test_eight_answers_on_one_prompt_are_distinct_draws(random_engine: Any) -> N
 def test_samples_of_one_prompt_are_independent_of_each_other(known_engine: Any) -> None:
     # Two independent draws agree with probability sum p^2 = 0.25 + 0.09 + 0.0225 + 0.0025 = 0.365.
     prompt = requests_for(known_engine, 1)[0].prompt_ids
-    pairs = [Request(prompt, request_seed("pairs", str(n), m)) for n in range(1500) for m in range(2)]
+    pairs = [Request(0, prompt, request_seed("pairs", str(n), m)) for n in range(1500) for m in range(2)]
     ids = [sample.ids for sample in draw(known_engine, pairs, max_tokens=1)]
     agreeing = sum(a == b for a, b in zip(ids[::2], ids[1::2], strict=True)) / 1500
     assert abs(agreeing - 0.365) < 4 * math.sqrt(0.365 * 0.635 / 1500)
@@ -173,26 +207,31 @@ def test_greedy_ids_are_the_argmax_of_the_model_that_scores(random_engine: Any, 
 
 
 @slow
-def test_log_probs_of_sampled_ids_are_those_of_the_known_model(known_engine: Any, known_model: Path) -> None:
+def test_log_probs_are_those_of_the_known_model(known_engine: Any) -> None:
     coder = tokens.Coder(known_engine.get_tokenizer())
-    requests = requests_for(known_engine, 20, stage="scored")
-    samples = draw(known_engine, requests)
-    begin = len(requests[0].prompt_ids)
-    rows = [
-        tokens.Row(r.prompt_ids + s.ids, begin, (begin, begin + len(s.ids)))
-        for r, s in zip(requests, samples, strict=True)
-    ]
-    for sample, score in zip(samples, scoring.score(known_model, rows, machine=MACHINE), strict=True):
-        expected = sum(math.log(PROBS[coder.decode([i])]) for i in sample.ids)
-        assert score.trace_logp_sum == pytest.approx(expected, abs=1e-4)
+    for sample in draw(known_engine, requests_for(known_engine, 20, stage="scored"), temperature=0.7, logps=True):
+        assert sample.logps == pytest.approx([math.log(PROBS[coder.decode([i])]) for i in sample.ids], abs=1e-4)
+
+
+@slow
+@pytest.mark.parametrize("markers", ["special", "text"])
+def test_log_probs_are_at_temperature_1_whatever_is_sampled_at(markers: str, request: pytest.FixtureRequest) -> None:
+    names = {"special": ("random_engine", "tiny_model"), "text": ("text_engine", "text_model")}[markers]
+    engine, model = map(request.getfixturevalue, names)
+    requests = requests_for(engine, 30, stage="logps")
+    settings = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 120}
+    samples = draw(engine, requests, logps=True, **settings)
+    assert {"marker", "length"} <= {sample.finish for sample in samples}
+    for given, sample in zip(requests, samples, strict=True):
+        assert sample.logps == pytest.approx(reference_logps(model, given.prompt_ids, sample.ids), abs=1e-3)
+    assert [dataclasses.replace(sample, logps=None) for sample in samples] == draw(engine, requests, **settings)
 
 
 @slow
 def test_a_marker_of_one_special_token_ends_the_sample(known_engine: Any) -> None:
     coder = tokens.Coder(known_engine.get_tokenizer())
-    prompt = coder.reasoner_prompt("Add.", "You add.") + coder.encode("D")
-    (sample,) = draw(known_engine, [Request(prompt, 1)])
-    assert sample == Sample(coder.encode(END), 0, "", "marker")
+    (sample,) = draw(known_engine, [request_with(known_engine, "D")])
+    assert sample == Sample(coder.encode(END), 0, "", "marker", None)
 
 
 @slow
@@ -216,8 +255,7 @@ def test_a_marker_of_several_tokens_ends_the_sample_and_only_the_whole_of_it(tex
 @slow
 def test_without_a_marker_only_the_end_of_the_turn_ends_a_text(known_engine: Any) -> None:
     coder = tokens.Coder(known_engine.get_tokenizer())
-    prompt = coder.reasoner_prompt("Add.", "You add.") + coder.encode("D")
-    requests = [Request(prompt, request_seed("whole", "", n)) for n in range(50)]
+    requests = [request_with(known_engine, "D", n) for n in range(50)]
     samples = draw(known_engine, requests, end_marker=None, max_tokens=300)
     assert {sample.finish for sample in samples} == {"eos"}
     end = token_id(coder.tokenizer, prompts.TURN_END)
@@ -236,25 +274,50 @@ def test_a_text_cut_off_is_recorded_as_length(known_engine: Any) -> None:
 
 
 @slow
-def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any) -> None:
+def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any, caplog: pytest.LogCaptureFixture) -> None:
     # 512 positions: a prompt of 510 leaves room for 2 tokens, 511 for 1, 512 for none.
-    ids = tokens.Coder(known_engine.get_tokenizer()).encode("A" * 512)
-    requests = [Request(ids[:length], seed=0) for length in (510, 511, 512, 600)]
-    requests[3] = Request(ids + ids[:88], seed=0)
-    samples = draw(known_engine, requests, temperature=0)
-    assert [(len(s.ids), s.finish) for s in samples] == [
-        (2, "length"),
-        (1, "length"),
-        (0, "prompt_too_long"),
-        (0, "prompt_too_long"),
-    ]
-    assert samples[2] == Sample([], 0, "", "prompt_too_long")
+    ids = tokens.Coder(known_engine.get_tokenizer()).encode("A") * 600
+    requests = [Request(n, ids[:length], seed=0) for n, length in enumerate((510, 511, 512, 600))]
+    with caplog.at_level(logging.WARNING, "vr.sampling"):
+        samples = draw(known_engine, requests, temperature=0)
+    assert [(len(s.ids), s.finish) for s in samples[:2]] == [(2, "length"), (1, "length")]
+    assert samples[2] == samples[3] == Sample([], 0, "", "prompt_too_long", None)
+    assert [record.getMessage() for record in caplog.records] == ["2 of 4 prompts do not fit in 512 tokens"]
+    assert draw(known_engine, requests[2:], logps=True)[0].logps == []
+
+
+@slow
+def test_samples_come_as_they_finish_and_carry_the_number_of_their_request(known_engine: Any) -> None:
+    # After an A or a C comes a text of some 20 tokens (or 512 = no room at all), after a D one end marker.
+    ends = {70: "A", 3: "D", 12: "C", 1: "D", 500: "A" * 512}
+    requests = [request_with(known_engine, text, number) for number, text in ends.items()]
+    pairs = list(sampling.draw(known_engine, requests, total=5, **SETTINGS))
+    assert [number for number, _ in pairs[:3]] == [500, 3, 1]
+    assert {number for number, _ in pairs[3:]} == {70, 12}
+    assert [sample.finish for _, sample in pairs[:3]] == ["prompt_too_long", "marker", "marker"]
+    alone = {request.number: draw(known_engine, [request])[0] for request in requests}
+    assert dict(pairs) == alone
+
+
+@slow
+def test_requests_are_taken_no_more_than_two_batches_ahead(known_engine: Any) -> None:
+    taken = 0
+
+    def counted() -> Iterator[Request]:
+        nonlocal taken
+        for taken, request in enumerate(requests_for(known_engine, 1200), start=1):  # noqa: B007
+            yield request
+
+    samples = sampling.draw(known_engine, counted(), total=1200, **(SETTINGS | {"max_tokens": 1}))
+    for done, _ in enumerate(samples):
+        assert taken - done <= 2 * MACHINE.max_sequences
+    assert taken == done + 1 == 1200
 
 
 @slow
 def test_a_caller_that_stops_early_leaves_the_engine_clean(known_engine: Any) -> None:
-    settings = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100, "end_marker": None}
-    stream = sampling.draw(known_engine, requests_for(known_engine, 30), **settings)
+    settings = SETTINGS | {"max_tokens": 100, "end_marker": None}
+    stream = sampling.draw(known_engine, requests_for(known_engine, 30), total=30, **settings)
     next(stream)
     stream.close()
     assert not known_engine.has_unfinished_requests()
@@ -262,10 +325,65 @@ def test_a_caller_that_stops_early_leaves_the_engine_clean(known_engine: Any) ->
 
 
 @slow
-def test_no_requests_give_no_samples(known_engine: Any, known_model: Path) -> None:
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(MemoryError("no room"), RuntimeError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_an_engine_that_fails_ends_the_sampling_with_one_clear_line(
+    failure: BaseException,
+    raised: type[BaseException],
+    known_engine: Any,
+    known_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step, steps, closed = known_engine.step, itertools.count(), []
+
+    def failing_step() -> Any:
+        if next(steps) == 5:
+            raise failure
+        return step()
+
+    @contextmanager
+    def known_engine_opened(*_: Any) -> Iterator[Any]:
+        try:
+            yield known_engine
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(known_engine, "step", failing_step)
+    monkeypatch.setattr(sampling, "engine", known_engine_opened)
+    requests = [request_with(known_engine, "D"), *requests_for(known_engine, 30)[1:]]
+    samples = sampling.sample(known_model, requests, total=30, machine=MACHINE, **SETTINGS)
+    assert next(samples)[0] == 0
+    with pytest.raises(raised) as caught:
+        list(samples)
+    assert raised is KeyboardInterrupt or str(caught.value) == "vLLM ended: MemoryError('no room')"
+    assert closed and not known_engine.has_unfinished_requests()
+
+
+@slow
+def test_an_engine_process_that_is_killed_ends_the_sampling(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on GPUs, where the engine is a process of its own; vLLM alone would wait for it for ever.
+    from vllm import LLMEngine
+
+    in_a_process = functools.partial(LLMEngine.from_engine_args, enable_multiprocessing=True)
+    monkeypatch.setattr(LLMEngine, "from_engine_args", in_a_process)
+    with sampling.engine(tiny_model, MACHINE) as opened:
+        requests = requests_for(opened, 300)
+        samples = sampling.draw(opened, requests, total=300, **(SETTINGS | {"max_tokens": 400, "end_marker": None}))
+        next(samples)
+        (process,) = opened.engine_core.resources.engine_manager.processes
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="vLLM ended: EngineDeadError"):
+            list(samples)
+
+
+@slow
+def test_no_requests_give_no_samples_and_open_no_engine(
+    known_engine: Any, known_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert draw(known_engine, []) == []
-    settings = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100, "end_marker": None, "machine": MACHINE}
-    assert list(sampling.sample(known_model, [], **settings)) == []
+    monkeypatch.setattr(sampling, "engine", None)
+    assert list(sampling.sample(known_model, iter(()), total=0, machine=MACHINE, **SETTINGS)) == []
 
 
 def test_a_missing_model_is_named_before_vllm_is_imported() -> None:
@@ -275,7 +393,7 @@ from vr import sampling
 from vr.machine import Machine
 assert not {"torch", "vllm", "transformers"} & set(sys.modules)
 try:
-    sampling.sample("nowhere", [], temperature=1, top_p=1, max_tokens=1, end_marker=None, machine=Machine())
+    sampling.sample("nowhere", [], total=0, temperature=1, top_p=1, max_tokens=1, end_marker=None, machine=Machine())
 except FileNotFoundError as error:
     assert "nowhere: no such model" in str(error)
     assert not {"torch", "vllm", "transformers"} & set(sys.modules)

@@ -1,11 +1,14 @@
 """vr/scoring.py against plain full-softmax forwards of the same model, and numbers worked out by hand."""
 
 import math
+import multiprocessing
 import random
-from dataclasses import astuple, replace
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from conftest import make_model, new_model
@@ -27,6 +30,14 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
         spans = (begin, begin + trace), (begin + trace + lead, begin + trace + lead + answer)
         rows.append(Row(ids, begin, spans[0], spans[1] if n % 2 else None))
     return rows
+
+
+def score_rows(
+    model: str | Path, rows: Sequence[Row], *, token_logps: bool = True, **machine: Any
+) -> list[scoring.Score]:
+    """One block, scored by a scorer of its own."""
+    with scoring.scorer(model, Machine(**machine)) as scorer:
+        return scorer(rows, token_logps)
 
 
 def plain_logps(model: Path, row: Row) -> list[float]:
@@ -53,7 +64,7 @@ def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("tied", [True, False])
 def test_scores_equal_a_plain_full_softmax_forward(tiny_model: Path, untied_model: Path, tied: bool) -> None:
     model, rows = tiny_model if tied else untied_model, make_rows(12)
-    for row, score in zip(rows, scoring.score(model, rows, machine=Machine(), token_logps=True), strict=True):
+    for row, score in zip(rows, score_rows(model, rows), strict=True):
         expected = plain_logps(model, row)
         trace = expected[slice(*row.trace)]
         assert score.trace_logps == pytest.approx(trace, abs=1e-5)
@@ -80,7 +91,7 @@ def test_scores_of_a_two_token_model_worked_out_by_hand(tmp_path: Path) -> None:
         model.lm_head.weight[:, :2] = torch.tensor([[0.75, 0.9], [0.25, 0.1]]).log() / math.sqrt(32)
     model.save_pretrained(tmp_path)
     row = Row([0, 0, 1, 1, 0, 1], trained_from=1, trace=(1, 4), answer=(4, 6))
-    (score,) = scoring.score(tmp_path, [row], machine=Machine(), token_logps=True)
+    (score,) = score_rows(tmp_path, [row])
     # trace 0 1 1 after 0: p(0|0) p(1|0) p(1|1) = 3/4 * 1/4 * 1/10; answer 0 1: p(0|1) p(1|0) = 9/10 * 1/4
     assert score.trace_logps == pytest.approx([math.log(3 / 4), math.log(1 / 4), math.log(1 / 10)], abs=1e-5)
     assert score.trace_logp_sum == pytest.approx(math.log(3 / 160), abs=1e-5)
@@ -89,33 +100,34 @@ def test_scores_of_a_two_token_model_worked_out_by_hand(tmp_path: Path) -> None:
 
 def test_scores_do_not_depend_on_the_token_budget(tiny_model: Path) -> None:
     rows = make_rows(40)
-    one_by_one = scoring.score(tiny_model, rows, machine=Machine(score_tokens=1), token_logps=True)
+    one_by_one = score_rows(tiny_model, rows, score_tokens=1)
     for budget in (100, 333, 100_000):
-        batched = scoring.score(tiny_model, rows, machine=Machine(score_tokens=budget), token_logps=True)
+        batched = score_rows(tiny_model, rows, score_tokens=budget)
         assert_same(batched, one_by_one)
 
 
 def test_scores_come_in_the_order_of_the_rows(tiny_model: Path) -> None:
     rows = make_rows(30)
     order = random.Random(1).sample(range(30), 30)
-    scores = scoring.score(tiny_model, rows, machine=Machine(score_tokens=500), token_logps=True)
-    shuffled = scoring.score(tiny_model, [rows[n] for n in order], machine=Machine(score_tokens=500), token_logps=True)
+    scores = score_rows(tiny_model, rows, score_tokens=500)
+    shuffled = score_rows(tiny_model, [rows[n] for n in order], score_tokens=500)
     assert_same(shuffled, [scores[n] for n in order])
 
 
 def test_padding_beside_a_much_longer_row_has_no_influence(tiny_model: Path) -> None:
     short, long = Row([5, 6, 7, 8], 1, (1, 4)), Row(list(range(200)), 1, (1, 200))
-    alone = scoring.score(tiny_model, [short], machine=Machine(), token_logps=True)
-    beside = scoring.score(tiny_model, [long, short], machine=Machine(score_tokens=1000), token_logps=True)
+    alone = score_rows(tiny_model, [short])
+    beside = score_rows(tiny_model, [long, short], score_tokens=1000)
     assert_same(beside[1:], alone)
 
 
 def test_answer_and_trace_from_one_forward_equal_each_by_itself(tiny_model: Path) -> None:
     rows = [row for row in make_rows(20) if row.answer is not None]
-    both = scoring.score(tiny_model, rows, machine=Machine(), token_logps=True)
-    traces = scoring.score(tiny_model, [replace(r, answer=None) for r in rows], machine=Machine(), token_logps=True)
-    answers = scoring.score(
-        tiny_model, [Row(r.ids, 1, r.answer) for r in rows if r.answer], machine=Machine(), token_logps=True
+    both = score_rows(tiny_model, rows)
+    traces = score_rows(tiny_model, [replace(r, answer=None) for r in rows])
+    answers = score_rows(
+        tiny_model,
+        [Row(r.ids, 1, r.answer) for r in rows if r.answer],
     )
     for score, trace, answer in zip(both, traces, answers, strict=True):
         assert score.trace_logps == pytest.approx(trace.trace_logps, abs=1e-5)
@@ -126,8 +138,8 @@ def test_answer_and_trace_from_one_forward_equal_each_by_itself(tiny_model: Path
 def test_what_follows_the_last_span_has_no_influence(tiny_model: Path) -> None:
     row = Row(list(range(30)), 1, (5, 20))
     assert_same(
-        scoring.score(tiny_model, [row], machine=Machine(), token_logps=True),
-        scoring.score(tiny_model, [replace(row, ids=[*range(20), *[7] * 10])], machine=Machine(), token_logps=True),
+        score_rows(tiny_model, [row]),
+        score_rows(tiny_model, [replace(row, ids=[*range(20), *[7] * 10])]),
     )
 
 
@@ -148,24 +160,63 @@ def test_no_tensor_grows_with_tokens_times_vocabulary(monkeypatch: pytest.Monkey
     vocabulary, tokens = 20_000, 400
     model = new_model(vocabulary, tied=True)
     row = Row([n % vocabulary for n in range(tokens)], 1, (1, tokens))
-    monkeypatch.setattr(scoring, "LOGITS_AT_ONCE", 10 * vocabulary)
+    monkeypatch.setattr(scoring, "TILES", {"cpu": (50, 2000)})
     with Largest() as largest:
-        scoring._score_batch(model, [row], False)
-    assert largest.elements == 10 * vocabulary < tokens * vocabulary
+        scoring.score_batch(model.base_model, model.lm_head, [row], False)
+    assert largest.elements == 50 * 2000 < tokens * vocabulary
 
 
-def test_chunks_do_not_change_the_scores(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = make_rows(10)
-    whole = scoring.score(tiny_model, rows, machine=Machine(), token_logps=True)
-    monkeypatch.setattr(scoring, "LOGITS_AT_ONCE", 7 * 311)
-    assert_same(scoring.score(tiny_model, rows, machine=Machine(), token_logps=True), whole)
+@pytest.mark.parametrize("tile", [(7, 1000), (1000, 100), (7, 311), (1, 1)])
+def test_tiles_do_not_change_the_scores(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int]
+) -> None:
+    rows = make_rows(5)
+    whole = score_rows(tiny_model, rows)
+    monkeypatch.setattr(scoring, "TILES", {"cpu": tile})
+    assert_same(score_rows(tiny_model, rows), whole)
+
+
+@pytest.mark.parametrize("tile", [(3, 1000), (2, 7)])
+@pytest.mark.parametrize("spread", [1.0, 300.0])
+def test_log_probs_are_exact_however_unlikely_the_target_and_with_a_bias(
+    monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int], spread: float
+) -> None:
+    monkeypatch.setattr(scoring, "TILES", {"cpu": tile})
+    weight_VD, bias_V, hidden_ND = torch.randn(40, 8) * spread, torch.randn(40), torch.randn(10, 8)
+    targets_N = torch.arange(10) * 4 + 1
+    for bias in (bias_V, None):
+        logits_NV = torch.nn.functional.linear(hidden_ND, weight_VD, bias)
+        expected_N = logits_NV.double().log_softmax(1).gather(1, targets_N[:, None])[:, 0].float()
+        assert spread == 1.0 or expected_N.min() < -88  # e^88 is where float32 ends
+        torch.testing.assert_close(scoring._logps(weight_VD, bias, hidden_ND, targets_N), expected_N)
+
+
+def test_a_log_prob_is_never_above_zero() -> None:
+    weight_VD = torch.eye(2).repeat(1, 500) * 20  # token 0 is certain, but for rounding
+    hidden_ND = torch.eye(2).repeat(1, 500)[:1] + torch.rand(2000, 1000)
+    logps_N = scoring._logps(weight_VD, None, hidden_ND, torch.zeros(2000, dtype=torch.long))
+    assert logps_N.max() <= 0
+
+
+def test_a_model_with_a_sliding_window_keeps_it(tmp_path: Path) -> None:
+    model = new_model(320, tied=True)
+    model.config.layer_types = ["sliding_attention"] * 2
+    model.config.use_sliding_window, model.config.sliding_window = True, 4
+    model.save_pretrained(tmp_path)
+    rows = make_rows(6)
+    windowed = score_rows(tmp_path, rows)
+    for row, result in zip(rows, windowed, strict=True):
+        assert result.trace_logps == pytest.approx(plain_logps(tmp_path, row)[slice(*row.trace)], abs=1e-5)
+    model.config.layer_types = ["full_attention"] * 2
+    model.save_pretrained(tmp_path)
+    assert score_rows(tmp_path, rows) != windowed
 
 
 def test_a_row_longer_than_the_model_is_left_unscored_and_counted(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [Row([1] * 512, 1, (1, 500), (501, 512)), Row([1] * 513, 1, (1, 500), (501, 512))]
-    fits, too_long = scoring.score(tiny_model, rows, machine=Machine(), token_logps=True)
+    fits, too_long = score_rows(tiny_model, rows)
     assert fits.trace_logp_sum is not None and fits.answer_logp_sum is not None
     assert too_long == scoring.Score(None, 499, None, None, None)
     assert "1 of 2 rows are longer than 512 tokens" in caplog.text
@@ -173,29 +224,66 @@ def test_a_row_longer_than_the_model_is_left_unscored_and_counted(
 
 def test_an_empty_span_has_sum_zero(tiny_model: Path) -> None:
     rows = [Row([1, 2, 3], 1, (2, 2)), Row([1, 2, 3], 1, (0, 0)), Row([1, 2, 3], 1, (1, 3))]
-    scores = scoring.score(tiny_model, rows, machine=Machine(), token_logps=True)
+    scores = score_rows(tiny_model, rows)
     assert scores[0] == scores[1] == scoring.Score(0.0, 0, None, None, [])
     assert scores[2].trace_tokens == 2
-    assert scoring.score(tiny_model, rows[:2], machine=Machine())[0].trace_logp_sum == 0.0
+    assert score_rows(tiny_model, rows[:2], token_logps=False)[0].trace_logp_sum == 0.0
 
 
-def test_no_rows_give_no_scores(tiny_model: Path) -> None:
-    assert scoring.score(tiny_model, [], machine=Machine()) == []
+@pytest.mark.parametrize("machine", [Machine(), Machine(score_ranks=2)])
+def test_a_scorer_without_rows_loads_nothing(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, machine: Machine
+) -> None:
+    monkeypatch.setattr(scoring, "load", lambda *_: pytest.fail("loaded"))
+    with scoring.scorer(tiny_model, machine) as scorer:
+        assert scorer([], False) == []
+        assert multiprocessing.active_children() == []
+
+
+def test_a_scorer_loads_once_and_blocks_do_not_influence_each_other(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = scoring.load
+    monkeypatch.setattr(scoring, "load", lambda *given: loads.append(given) or load(*given))
+    rows = make_rows(20)
+    with scoring.scorer(tiny_model, Machine()) as scorer:
+        blocks = [scorer(rows[:7], True), scorer([], True), scorer(rows[7:], True)]
+    assert len(loads) == 1
+    assert blocks == [score_rows(tiny_model, rows[:7]), [], score_rows(tiny_model, rows[7:])]
+
+
+def test_a_table_has_the_keys_of_its_block_and_the_scores() -> None:
+    traces = pl.DataFrame({"problem_id": ["a", "b"], "seed": [3, 3], "text": ["x", "y"]})
+    scores = [scoring.Score(-1.5, 2, None, None, None), scoring.Score(None, 9, None, None, None)]
+    assert scoring.table(traces, scores).rows(named=True) == [
+        {"problem_id": "a", "seed": 3, **asdict(scores[0])},
+        {"problem_id": "b", "seed": 3, **asdict(scores[1])},
+    ]
+
+
+def test_more_ranks_than_gpus_are_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "gpus", lambda: 2)
+    with pytest.raises(ValueError, match="score_ranks = 3: this machine has 2 GPUs"):
+        score_rows(tiny_model, make_rows(1), score_ranks=3)
 
 
 def test_token_logps_are_left_out_unless_asked_for(tiny_model: Path) -> None:
-    assert scoring.score(tiny_model, make_rows(1), machine=Machine())[0].trace_logps is None
+    assert score_rows(tiny_model, make_rows(1), token_logps=False)[0].trace_logps is None
 
 
 @pytest.mark.parametrize("span", [(0, 2), (2, 4), (3, 2), (-1, 2)])
 def test_a_span_that_cannot_be_scored_is_an_error(tiny_model: Path, span: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="row 1: span"):
-        scoring.score(tiny_model, [Row([1, 2, 3], 1, (1, 3)), Row([1, 2, 3], 1, span)], machine=Machine())
+        score_rows(tiny_model, [Row([1, 2, 3], 1, (1, 3)), Row([1, 2, 3], 1, span)], token_logps=False)
 
 
 def test_a_missing_model_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match="models/nowhere: no such model"):
-        scoring.score("models/nowhere", make_rows(1), machine=Machine())
+    with (
+        pytest.raises(FileNotFoundError, match="models/nowhere: no such model"),
+        scoring.scorer("models/nowhere", Machine()),
+    ):
+        pytest.fail("it has to be said before there are rows")
 
 
 def test_a_model_that_rescales_its_logits_is_refused(tmp_path: Path) -> None:
@@ -203,7 +291,7 @@ def test_a_model_that_rescales_its_logits_is_refused(tmp_path: Path) -> None:
     model.config.final_logit_softcapping = 30.0
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"final_logit_softcapping = 30\.0"):
-        scoring.score(tmp_path, make_rows(1), machine=Machine())
+        score_rows(tmp_path, make_rows(1), token_logps=False)
 
 
 def test_batches_keep_the_budget_and_every_row_once() -> None:

@@ -50,7 +50,7 @@ def trained(coder: Coder, row: dict[str, Any]) -> str:
 def test_reasoner_is_trained_on_the_response_with_all_markers_and_the_stop_token(
     coder: Coder, problems: pl.DataFrame, tmp_path: Path
 ) -> None:
-    statistics, *rows = saved(list(sft.initial_rows(problems, coder, "Default words.")), tmp_path)
+    statistics, *rows = saved(list(sft.initial_rows([problems], coder, "Default words.")), tmp_path)
     assert statistics.rows == 2  # the held-out problem is not among them
     for row, question, system in zip(rows, ["3 + 4?", "4 + 3?"], ["Default words.", "Own words."], strict=True):
         response = (
@@ -66,7 +66,7 @@ def test_reasoner_is_trained_on_the_response_with_all_markers_and_the_stop_token
 def test_posterior_is_trained_on_the_thought_and_its_end_and_not_on_the_hint(
     coder: Coder, problems: pl.DataFrame, template: str, end: str, hint: str, hints: list[str], tmp_path: Path
 ) -> None:
-    _, *rows = saved(list(sft.posterior_rows(problems, coder, "Explain.", hint, template)), tmp_path)
+    _, *rows = saved(list(sft.posterior_rows([problems], coder, "Explain.", hint, template)), tmp_path)
     for row, question, given in zip(rows, ["3 + 4?", "4 + 3?"], hints, strict=True):
         prompt = prompts.conversation("Explain.", question) + prompts.posterior_lead(given, template)
         assert trained(coder, row) == f"three and four{end}<|im_end|>"
@@ -82,23 +82,33 @@ def test_final_rows_take_ids_as_they_stand_and_find_their_question_by_key(
     final = pl.DataFrame(
         {"problem_id": ["b", "a"], "weight": [0.3, 1.0], "trace_ids": [trace] * 2, "answer_ids": [answer] * 2}
     )
-    _, first, second = saved(list(sft.final_rows(final, problems, coder, "Default words.")), tmp_path)
+    _, first, second = saved(list(sft.final_rows([final], problems, coder, "Default words.")), tmp_path)
     assert (first["weight"], second["weight"]) == (0.3, 1.0)
     start = coder.reasoner_prompt("4 + 3?", "Own words.")
     assert first["input_ids"][: len(start) + len(trace)] == start + trace
     assert coder.decode(second["input_ids"]).startswith(prompts.conversation("Default words.", "3 + 4?"))
 
 
+def test_rows_of_tables_in_pieces_are_those_of_the_whole_tables(coder: Coder, problems: pl.DataFrame) -> None:
+    final = pl.DataFrame({"problem_id": ["b", "a", "b"], "weight": [1.0, 2.0, 3.0], "trace_ids": [[5], [6], [7]]})
+    final = final.with_columns(answer_ids=pl.lit([8]))
+    pieces, of_problems = list(final.iter_slices(1)), list(problems.iter_slices(1))
+    assert list(sft.final_rows(pieces, problems, coder, "s")) == list(sft.final_rows([final], problems, coder, "s"))
+    assert list(sft.initial_rows(of_problems, coder, "s")) == list(sft.initial_rows([problems], coder, "s"))
+    of_whole = list(sft.posterior_rows([problems], coder, "s", "solution", "B"))
+    assert list(sft.posterior_rows(of_problems, coder, "s", "solution", "B")) == of_whole
+
+
 def test_final_row_of_an_unknown_problem_is_named(coder: Coder, problems: pl.DataFrame) -> None:
     final = pl.DataFrame({"problem_id": ["zz"], "weight": [1.0], "trace_ids": [[1]], "answer_ids": [[1]]})
     with pytest.raises(ValueError, match="'zz' is not in problems"):
-        list(sft.final_rows(final, problems, coder, "s"))
+        list(sft.final_rows([final], problems, coder, "s"))
 
 
 def test_solution_without_markers_is_named(coder: Coder, problems: pl.DataFrame) -> None:
     bad = problems.with_columns(solution=pl.lit("no markers"))
     with pytest.raises(ValueError, match=r"problems: 'a': solution without its four markers"):
-        list(sft.initial_rows(bad, coder, "s"))
+        list(sft.initial_rows([bad], coder, "s"))
 
 
 def row(prompt_tokens: int, response_tokens: int, weight: float = 1.0) -> WeightedRow:

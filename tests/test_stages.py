@@ -121,6 +121,18 @@ def test_a_disk_without_room_leaves_no_table(tables_of_one_trace):
     assert not list(tables_of_one_trace.glob("*weights*"))
 
 
+def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace):
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    answer = {"problem_id": "a", "seed": 0, "sample": 0, "answer_ids": [1], "text": "\\boxed{2}", "finish": "marker"}
+    save(tables_of_one_trace / "answers/seed=0.parquet", tables.Answers, answer)
+    stage = ("verify_answers", "problems.parquet", "answers/seed=0.parquet", "verifications/seed=0.parquet")
+    complaint = run(tables_of_one_trace, *stage, preexec_fn=no_room)
+    assert "000000.parquet: cannot be written" in complaint
+    assert list((tables_of_one_trace / "verifications").iterdir()) == []
+
+
 def test_help_says_what_a_stage_reads_and_writes():
     done = subprocess.run(
         [sys.executable, "-m", "stages.weigh", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

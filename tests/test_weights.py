@@ -133,6 +133,41 @@ def test_a_missing_trace_is_an_error_that_names_it():
         weigh([{}], seeds=[0, 7])
 
 
+def listed(*rows: tuple[float | None, int, list[float] | None]) -> pl.DataFrame:
+    """tables.Logps of traces 0, 1, ... out of (trace_logp_sum, trace_tokens, trace_logps)."""
+    return pl.DataFrame(
+        [
+            {"problem_id": "q", "seed": i, "trace_logp_sum": s, "trace_tokens": n, "trace_logps": of_tokens}
+            for i, (s, n, of_tokens) in enumerate(rows)
+        ],
+        schema_overrides={"trace_logp_sum": pl.Float64, "trace_logps": pl.List(pl.Float32)},
+    )
+
+
+def test_sums_taken_anew_over_the_lists_are_the_scorers_sums():
+    # -0.5 - 1.25 - 0.25 = -2; an empty trace: 0; a trace that could not be scored stays so
+    whole = listed((-2.0, 3, [-0.5, -1.25, -0.25]), (0.0, 0, []), (None, 5, None), (-3.0, 1, [-3.0]))
+    for pieces in ([whole], whole.iter_slices(1)):
+        summed = pl.concat(weights.sums_of_lists(pieces))
+        assert summed.equals(whole.drop("trace_logps"))
+
+
+def test_lists_are_summed_in_more_digits_than_they_have():
+    # 2^24 - 1 + 2 = 2^24 + 1, which float32 cannot hold
+    (summed,) = weights.sums_of_lists([listed((-1.0, 2, [-(2.0**24 - 1), -2.0]))])
+    assert summed["trace_logp_sum"].to_list() == [-(2.0**24 + 1)]
+
+
+def test_a_list_of_another_length_than_the_trace_is_refused_with_its_key():
+    with pytest.raises(ValueError, match=r"1 trace\(s\).*'seed': 1, 'trace_tokens': 3, 'n_logps': 2"):
+        list(weights.sums_of_lists([listed((-1.0, 1, [-1.0]), (-2.0, 3, [-1.0, -1.0]))]))
+
+
+def test_sums_of_lists_that_were_not_kept_are_refused_with_the_switch_that_keeps_them():
+    with pytest.raises(ValueError, match=r"'seed': 0.*needs score_initial.token_logps and score_posterior"):
+        list(weights.sums_of_lists([listed((-1.0, 1, None))]))
+
+
 def logps(*rows: tuple[float | None, int | None]) -> pl.DataFrame:
     return pl.DataFrame(
         [{"problem_id": "q", "seed": i, "answer_logp_sum": s, "answer_tokens": n} for i, (s, n) in enumerate(rows)],

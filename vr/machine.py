@@ -23,6 +23,8 @@ class Machine(BaseModel):
     """DeepSpeed ZeRO stage"""
     checkpoint_steps: Positive = 100
     """optimisation steps between two checkpoints"""
+    shard_rows: Positive = 256
+    """finished rows of a long stage that are saved together: what an interruption can cost"""
     tensor_parallel: Positive | None = None
     """vLLM: GPUs a model is split over; default: all"""
     kv_cache_gib: Positive = 2
@@ -31,8 +33,12 @@ class Machine(BaseModel):
     """vLLM: sequences in flight"""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9
     """vLLM: share of a GPU's memory"""
-    score_tokens: Positive = 4096
-    """tokens in one scoring batch, padding included"""
+    score_tokens: Positive | None = None
+    """tokens in one scoring batch, padding included; default: on CPU 2048, on GPUs 16384"""
+    score_ranks: Positive | None = None
+    """scoring processes, each with the model; default: one a GPU, on CPU one"""
+    score_zero3: bool = False
+    """the scoring processes share one model in parts (DeepSpeed ZeRO-3): for a model that does not fit one GPU"""
     verify_workers: Positive | None = None
     """verifier processes; default: one a core"""
     allow_unsafe_execution: bool = False

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Estimator = Literal["acc", "gml", "l", "uniform"]
 Hint = Literal["solution", "answer", "none"]
 Template = Literal["A", "B"]
+LogpsFrom = Literal["scorer", "sampler"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
@@ -152,14 +153,20 @@ class Sampling(Params):
     top_p: TopP = 1.0
     max_tokens: Positive
 
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """What a sampler is told."""
+        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+
 
 class SampleTraces(Sampling):
     """z_k ~ q(. | x, y')."""
 
     section: ClassVar[str] = "sample_traces"
-    shared: ClassVar[tuple[str, ...]] = ("hint", "template")
+    shared: ClassVar[tuple[str, ...]] = ("hint", "template", "posterior_logps")
     hint: Hint
     template: Template
+    posterior_logps: LogpsFrom
 
 
 class ScoreInitial(Params):
@@ -177,6 +184,9 @@ class ScorePosterior(ScoreInitial):
     """Log-probs under q."""
 
     section: ClassVar[str] = "score_posterior"
+    shared: ClassVar[tuple[str, ...]] = ("hint", "template", "posterior_logps")
+    posterior_logps: LogpsFrom
+    """scorer: a pass of its own over every trace; sampler: those of sampling, compared with a pass over a few"""
 
 
 class SampleAnswers(Sampling):
@@ -204,6 +214,8 @@ class Weigh(Params):
     """a longer trace has weight 0"""
     weak_verifier_sources: list[str] = []
     """acc only: sources whose questions without any correct answer take the gml weights"""
+    token_logps: bool = False
+    """true: sums taken anew over the per-token log-probs, which needs score_*.token_logps; false: the scorer's sums"""
 
     @model_validator(mode="after")
     def _enough_seeds(self) -> Self:

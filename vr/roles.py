@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from vr import prompts
+from vr import prompts, tables
 from vr.tokens import Coder, Row
 
 QUESTION_COLUMNS = ("problem_id", "source", "split", "question", "system", "solution", "reference")
@@ -82,10 +82,5 @@ def rows_of_traces(
     Raises:
         ValueError: a trace whose problem is missing.
     """
-    problem_of = {problem["problem_id"]: problem for problem in problems.iter_rows(named=True)}
-    rows = []
-    for problem_id, trace_ids, thought_tokens in traces.select("problem_id", "trace_ids", "thought_tokens").iter_rows():
-        if problem_id not in problem_of:
-            raise ValueError(f"problems: problem_id {problem_id!r} of a trace is missing")
-        rows.append(row_of(problem_of[problem_id], trace_ids, thought_tokens))
-    return rows
+    given = tables.with_problems(traces.select("problem_id", "trace_ids", "thought_tokens"), problems)
+    return [row_of(row, row["trace_ids"], row["thought_tokens"]) for row in given.iter_rows(named=True)]

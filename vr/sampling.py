@@ -2,7 +2,8 @@
 
 Every request has its own seed, so its text does not depend on what else is in the batch, on the order or on the
 number of requests; M requests on one prompt with M seeds are M independent draws. (One seed on M identical
-prompts gives M times the same text: make seeds with `request_seed`.)
+prompts gives M times the same text: make seeds with `request_seed`.) Requests are taken as the engine gets to them
+and samples handed on as they finish, so that neither all prompts nor all texts need stand in memory.
 
 Not covered: on a GPU, kernels round differently in batches of different size, so a draw may there differ between
 batches where two tokens are all but equally likely. Nothing is retried, filtered or cut to shape: what the model
@@ -13,7 +14,8 @@ import hashlib
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 class Request:
     """One text to draw."""
 
+    number: int
+    """what the caller knows it by; not used in drawing; unique"""
     prompt_ids: list[int]
     """what the model is given, as ids"""
     seed: int
@@ -49,6 +53,8 @@ class Sample:
     """ids as text, special tokens shown, without what ended it (end marker, end of turn) and what overhangs it"""
     finish: str
     """what ended it: marker | eos (end of turn) | length | prompt_too_long (nothing was sampled)"""
+    logps: list[float] | None
+    """log p of each of `ids` under the model at temperature 1, top_p 1, in nats; None: not asked for"""
 
 
 def request_seed(stage: str, problem_id: str, *numbers: int) -> int:
@@ -59,33 +65,48 @@ def request_seed(stage: str, problem_id: str, *numbers: int) -> int:
 
 def sample(
     model: str | Path,
-    requests: Sequence[Request],
+    requests: Iterable[Request],
     *,
+    total: int,
     temperature: float,
     top_p: float,
     max_tokens: int,
     end_marker: str | None,
     machine: Machine,
-) -> Iterator[Sample]:
-    """One sample a request, in the order of the requests, each as soon as it and those before it are done.
+    logps: bool = False,
+) -> Iterator[tuple[int, Sample]]:
+    """(number, sample) of every request, in the order in which they finish.
 
     Args:
-        model: a model directory.
+        model: a model directory; no engine is opened where there is no request.
+        requests: taken one by one, no more than two engine batches ahead of the samples.
+        total: how many requests there are, for the progress bar.
         temperature: 0 takes the likeliest token each time.
         max_tokens: most tokens to sample; fewer where the model's length allows no more.
         end_marker: text that ends a sample, one token or several; None: only the end of the turn does.
+        logps: also hand back the log-prob of every sampled token.
 
     Raises:
-        FileNotFoundError: no such model.
+        FileNotFoundError: no such model; at the call.
+        RuntimeError: the engine ended before the requests did.
     """
     tokens.require_model(model)
-    if not requests:
-        return iter(())
 
-    def opened_and_drawn() -> Iterator[Sample]:
+    def opened_and_drawn() -> Iterator[tuple[int, Sample]]:
+        waiting = iter(requests)
+        first = next(waiting, None)
+        if first is None:
+            return
         with engine(model, machine) as opened:
             yield from draw(
-                opened, requests, temperature=temperature, top_p=top_p, max_tokens=max_tokens, end_marker=end_marker
+                opened,
+                itertools.chain([first], waiting),
+                total=total,
+                temperature=temperature,
+                top_p=top_p,
+                max_tokens=max_tokens,
+                end_marker=end_marker,
+                logps=logps,
             )
 
     return opened_and_drawn()
@@ -99,26 +120,49 @@ def engine(model: str | Path, machine: Machine) -> Iterator[Any]:
         FileNotFoundError: no such model.
     """
     tokens.require_model(model)
-    settings = _gpu_settings(machine) if gpus() else _cpu_settings(model, machine)
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    settings = engine_settings(model, machine)  # first: it sets what vLLM reads as it is imported
     from vllm import EngineArgs, LLMEngine  # 15 s: only where a model is sampled from
 
-    opened = LLMEngine.from_engine_args(
-        EngineArgs(
-            model=str(model),
-            trust_remote_code=False,
-            generation_config="vllm",  # nothing from the model's directory changes the sampling
-            max_num_seqs=machine.max_sequences,
-            disable_log_stats=True,
-            use_tqdm_on_load=False,
-            **settings,
-        )
-    )
+    opened = LLMEngine.from_engine_args(EngineArgs(**settings))
+    _wake_at_death(opened.engine_core)
     try:
         yield opened
     finally:
         opened.engine_core.shutdown()
+
+
+def _wake_at_death(client: Any) -> None:
+    """Let a step that waits for an engine process see that the process was killed.
+
+    vLLM 0.28 notices it and ends the thread that receives, but not the wait for what that thread would pass on.
+    An engine within this process has no such thread.
+    """
+    receiver = getattr(client, "output_queue_thread", None)
+    if receiver is None:
+        return
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    def wake() -> None:
+        receiver.join()
+        client.outputs_queue.put(EngineDeadError())
+
+    threading.Thread(target=wake, daemon=True, name="wake-at-engine-death").start()
+
+
+def engine_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
+    """The arguments of vLLM's EngineArgs; also sets the environment variables that vLLM reads."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    return {
+        "model": str(model),
+        "trust_remote_code": False,
+        "generation_config": "vllm",  # nothing from the model's directory changes the sampling
+        "logprobs_mode": "raw_logprobs",  # of the logits as they are, before temperature and top_p
+        "max_num_seqs": machine.max_sequences,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        **(_gpu_settings(machine) if gpus() else _cpu_settings(model, machine)),
+    }
 
 
 def _gpu_settings(machine: Machine) -> dict[str, Any]:
@@ -138,6 +182,8 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
 
     if torch.get_num_threads() != machine.threads:
         torch.set_num_threads(machine.threads)
+    # The rank that vLLM adds to each log-prob would be compiled: 17 s and a C++ compiler, for nothing on small models.
+    torch.compiler.set_stance("force_eager")
     length = _config(model).max_position_embeddings
     return {
         "dtype": "float32",
@@ -156,17 +202,20 @@ def _config(model: str | Path) -> Any:
 
 def draw(
     opened: Any,
-    requests: Sequence[Request],
+    requests: Iterable[Request],
     *,
+    total: int,
     temperature: float,
     top_p: float,
     max_tokens: int,
     end_marker: str | None,
-) -> Iterator[Sample]:
+    logps: bool = False,
+) -> Iterator[tuple[int, Sample]]:
     """`sample` with an engine that is open already, for one call at a time."""
     from vllm import SamplingParams
     from vllm.inputs import tokens_input
     from vllm.sampling_params import RequestOutputKind
+    from vllm.v1.engine.exceptions import EngineDeadError
 
     coder = tokens.Coder(opened.get_tokenizer())
     room = opened.model_config.max_model_len
@@ -178,31 +227,51 @@ def draw(
         "stop_token_ids": _turn_ends(coder),
         "skip_special_tokens": False,  # a marker that is one must be seen by the search for the stop string
         "output_kind": RequestOutputKind.FINAL_ONLY,
+        "logprobs": 0 if logps else None,  # 0: of the sampled token alone
+        "flat_logprobs": True,
     }
-    too_long = [n for n, request in enumerate(requests) if len(request.prompt_ids) + 1 > room]
-    if too_long:
-        logger.warning("%d of %d prompts do not fit in %d tokens", len(too_long), len(requests), room)
-    done = {n: Sample([], 0, "", "prompt_too_long") for n in too_long}
-    waiting = iter([n for n in range(len(requests)) if n not in done])
     ahead = 2 * opened.vllm_config.scheduler_config.max_num_seqs  # a full batch and its replacement
     in_flight: set[str] = set()
+    too_long = 0
+
+    def finished() -> Iterator[tuple[int, Sample]]:
+        with _engine_ends(Exception):
+            outputs = opened.step()
+        for output in outputs:
+            in_flight.remove(output.request_id)
+            bar.update()
+            yield int(output.request_id), _sample(output.outputs[0], coder, end_marker)
+
     try:
-        with tqdm(total=len(requests), desc="sampling", unit="text", initial=len(done)) as bar:
-            for number in range(len(requests)):
-                while number not in done:
-                    for n in itertools.islice(waiting, ahead - len(in_flight)):
-                        prompt_ids = requests[n].prompt_ids
-                        most = min(max_tokens, room - len(prompt_ids))
-                        params = SamplingParams(seed=requests[n].seed, max_tokens=most, **shared)
-                        opened.add_request(str(n), tokens_input(prompt_ids), params)
-                        in_flight.add(str(n))
-                    for output in opened.step():
-                        in_flight.remove(output.request_id)
-                        done[int(output.request_id)] = _sample(output.outputs[0], coder, end_marker)
-                        bar.update()
-                yield done.pop(number)
+        with tqdm(total=total, desc="sampling", unit="text") as bar:
+            for request in requests:
+                most = min(max_tokens, room - len(request.prompt_ids))
+                if most < 1:
+                    too_long += 1
+                    bar.update()
+                    yield request.number, Sample([], 0, "", "prompt_too_long", [] if logps else None)
+                    continue
+                params = SamplingParams(seed=request.seed, max_tokens=most, **shared)
+                with _engine_ends(EngineDeadError):
+                    opened.add_request(str(request.number), tokens_input(request.prompt_ids), params)
+                in_flight.add(str(request.number))
+                while len(in_flight) >= ahead:
+                    yield from finished()
+            while in_flight:
+                yield from finished()
     finally:  # a caller that stops early leaves nothing behind in the engine
         opened.abort_request(list(in_flight))
+    if too_long:
+        logger.warning("%d of %d prompts do not fit in %d tokens", too_long, total, room)
+
+
+@contextmanager
+def _engine_ends(kind: type[Exception]) -> Iterator[None]:
+    """An exception of this kind says that the engine is of no more use: a RuntimeError made from it."""
+    try:
+        yield
+    except kind as error:
+        raise RuntimeError(f"vLLM ended: {error!r}") from error
 
 
 def _turn_ends(coder: tokens.Coder) -> list[int]:
@@ -212,15 +281,24 @@ def _turn_ends(coder: tokens.Coder) -> list[int]:
 
 
 def _sample(completion: Any, coder: tokens.Coder, end_marker: str | None) -> Sample:
-    ids = list(completion.token_ids)
+    ids, logps = list(completion.token_ids), _logps(completion)
     if end_marker is not None and (ended := _split(ids, coder, end_marker)) is not None:
         length, thought = ended
-        return Sample(ids[:length], thought, coder.decode(ids[:length]).partition(end_marker)[0], "marker")
+        text = coder.decode(ids[:length]).partition(end_marker)[0]
+        return Sample(ids[:length], thought, text, "marker", logps and logps[:length])
     if completion.finish_reason == "length":
-        return Sample(ids, len(ids), coder.decode(ids), "length")
+        return Sample(ids, len(ids), coder.decode(ids), "length", logps)
     if completion.finish_reason != "stop":
         raise RuntimeError(f"vLLM ended a request with {completion.finish_reason!r}")
-    return Sample(ids, len(ids), coder.decode(ids[:-1]), "eos")
+    return Sample(ids, len(ids), coder.decode(ids[:-1]), "eos", logps)
+
+
+def _logps(completion: Any) -> list[float] | None:
+    """The sampled tokens' own log-probs: of a FlatLogprobs with one entry a token."""
+    if completion.logprobs is None:
+        return None
+    assert completion.logprobs.token_ids == list(completion.token_ids)
+    return completion.logprobs.logprobs
 
 
 def _split(ids: Sequence[int], coder: tokens.Coder, marker: str) -> tuple[int, int] | None:

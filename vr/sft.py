@@ -2,15 +2,18 @@
 
 Three kinds of rows (App. C.1 and C.3 of arXiv 2509.22637): (x, z*, y*) for pi_0, (x, y', z*) for q, and the final
 model's rows, whose token ids come as they are from the table `final`. Nothing here trains (vr/training.py) and
-nothing chooses or weighs rows (vr/weights.py).
+nothing chooses or weighs rows (vr/weights.py). Tables come in pieces and rows go out one by one: memory does not grow
+with their number.
 T tokens.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -59,8 +62,8 @@ class Statistics:
     """after cutting"""
 
 
-def initial_rows(problems: pl.DataFrame, coder: Coder, default_system: str) -> Iterator[WeightedRow]:
-    """pi_0's rows: (x, z*, y*) of every train problem, weight 1.
+def initial_rows(problems: Iterable[pl.DataFrame], coder: Coder, default_system: str) -> Iterator[WeightedRow]:
+    """pi_0's rows: (x, z*, y*) of every train problem in the frames of `problems`, weight 1.
 
     Raises:
         ValueError: a solution without its markers; names the problem.
@@ -76,9 +79,9 @@ def initial_rows(problems: pl.DataFrame, coder: Coder, default_system: str) -> I
 
 
 def posterior_rows(
-    problems: pl.DataFrame, coder: Coder, posterior_system: str, hint: str, template: str
+    problems: Iterable[pl.DataFrame], coder: Coder, posterior_system: str, hint: str, template: str
 ) -> Iterator[WeightedRow]:
-    """q's rows: (x, y', z*) of every train problem, weight 1; z* ends with the template's own marker.
+    """q's rows: (x, y', z*) of every train problem in the frames, weight 1; z* ends with the template's own marker.
 
     Raises:
         ValueError: a solution without its markers; names the problem.
@@ -95,8 +98,14 @@ def posterior_rows(
         yield WeightedRow(row, 1.0)
 
 
-def final_rows(final: pl.DataFrame, problems: pl.DataFrame, coder: Coder, default_system: str) -> Iterator[WeightedRow]:
-    """The final model's rows: question by problem_id, trace and answer ids as they stand in `final`.
+def final_rows(
+    final: Iterable[pl.DataFrame], problems: pl.DataFrame, coder: Coder, default_system: str
+) -> Iterator[WeightedRow]:
+    """The final model's rows: question by problem_id, trace and answer ids as they stand in the frames of `final`.
+
+    Args:
+        final: frames of tables.Final: problem_id, weight, trace_ids, answer_ids.
+        problems: problem_id, question, system.
 
     Raises:
         ValueError: a problem_id that `problems` lacks.
@@ -105,17 +114,16 @@ def final_rows(final: pl.DataFrame, problems: pl.DataFrame, coder: Coder, defaul
         problem_id: (question, system or default_system)
         for problem_id, question, system in problems.select("problem_id", "question", "system").iter_rows()
     }
-    for problem_id, weight, trace_ids, answer_ids in final.select(
-        "problem_id", "weight", "trace_ids", "answer_ids"
-    ).iter_rows():
+    columns = ("problem_id", "weight", "trace_ids", "answer_ids")
+    for problem_id, weight, trace_ids, answer_ids in chain.from_iterable(f.select(columns).iter_rows() for f in final):
         if problem_id not in asked:
             raise ValueError(f"final: problem_id {problem_id!r} is not in problems")
         yield WeightedRow(coder.reasoner_row(*asked[problem_id], trace_ids, answer_ids), weight)
 
 
-def _solved(problems: pl.DataFrame) -> Iterator[tuple[dict[str, Any], str, str]]:
+def _solved(problems: Iterable[pl.DataFrame]) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Every train problem with its z* and y*."""
-    for problem in problems.filter(pl.col("split") == "train").iter_rows(named=True):
+    for problem in chain.from_iterable(frame.filter(split="train").iter_rows(named=True) for frame in problems):
         try:
             thought, solution = prompts.split_response(problem["solution"])
         except ValueError as error:
@@ -193,26 +201,32 @@ class _Writer:
         self._clear()
 
     def _clear(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
+        self._ids: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+        self._weights: list[float] = []
         self._tokens = 0
 
     def add(self, ids: list[int], trained_from: int, weight: float) -> None:
-        values = (ids, [1] * len(ids), [IGNORED] * trained_from + ids[trained_from:], weight)
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
+        self._ids.append(np.array(ids, dtype=np.int32))
+        self._labels.append(self._ids[-1].copy())
+        self._labels[-1][:trained_from] = IGNORED
+        self._weights.append(weight)
         self._tokens += len(ids)
         if self._tokens >= _FLUSH_TOKENS:
             self._flush()
 
     def _flush(self) -> None:
-        self._stream.write_batch(pa.record_batch(self._columns, schema=_SCHEMA))
+        offsets = np.cumsum([0, *map(len, self._ids)], dtype=np.int32)
+        flat = (np.concatenate(self._ids), np.ones(self._tokens, dtype=np.int8), np.concatenate(self._labels))
+        lists = [pa.ListArray.from_arrays(offsets, values) for values in flat]
+        self._stream.write_batch(pa.record_batch([*lists, pa.array(self._weights, pa.float64())], schema=_SCHEMA))
         self._clear()
 
     def __enter__(self) -> "_Writer":
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
-        if error is None:
+        if error is None and self._ids:
             self._flush()
         self._stream.close()
         self._file.close()

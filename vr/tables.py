@@ -343,7 +343,7 @@ def _arrow(frame: pl.DataFrame) -> pa.Table:
 
 
 def _empty(schema: type[dy.Schema]) -> pl.DataFrame:
-    return pl.DataFrame(schema={name: column.dtype for name, column in schema.columns().items()})
+    return pl.DataFrame(schema=types(schema))
 
 
 def _columns_in(path: Path, schema: type[dy.Schema], columns: Sequence[str] | None) -> list[str]:
@@ -390,6 +390,22 @@ def validate(frame: pl.DataFrame, schema: type[dy.Schema], name: str) -> pl.Data
         shown = {key: row[key] for key in keys} | _offender(rule, row)
         raise ValueError(f"{name}: {rule_name}: {n_rows} row(s) break this rule, the first: {shown}")
     return frame
+
+
+def with_problems(rows: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+    """Each row with the columns of its problem, in the order of `rows`.
+
+    Raises:
+        ValueError: a row whose problem is missing.
+    """
+    if lost := rows.join(problems, on="problem_id", how="anti")["problem_id"].to_list():
+        raise ValueError(f"problems: problem_id {lost[0]!r} of a trace is missing")
+    return rows.join(problems, on="problem_id", how="left", validate="m:1", maintain_order="left")
+
+
+def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
+    """Name and Polars type of every column."""
+    return {name: column.dtype for name, column in schema.columns().items()}
 
 
 def seed_of(path: str | Path) -> int:

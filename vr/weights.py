@@ -7,12 +7,13 @@
                        0                            uniform: (and r_k = 0) every usable trace alike
     rho_k = exp(r_k + l_k),   rho~_k = rho_k / sum_j rho_j                                    (Eq. 6)
 
-It reads per-trace sums, never lists of tokens. Every trace keeps its row; a weight of 0 has its reason.
+It reads per-trace sums: the scorer's, or those that `sums_of_lists` takes anew over the per-token lists, a piece of
+a table at a time. Every trace keeps its row; a weight of 0 has its reason.
 Not here: which rows are trained on (selection.py), where the tables lie (stages/).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
@@ -102,6 +103,40 @@ def reference_likelihood(logps_initial: pl.DataFrame, estimator: str) -> pl.Data
         reason=pl.when(terms[estimator].is_null()).then(pl.lit("unscored")).otherwise(pl.lit("")),
         answer_ids=pl.lit(None, dtype=pl.List(pl.Int32)),
     )
+
+
+def sums_of_lists(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """log p(z_k | ...) of every trace taken anew as the sum over its tokens, in float64: memory for one batch.
+
+    A trace that the scorer could not score (its sum is null) stays without a sum.
+
+    Args:
+        batches: frames of tables.Logps with trace_logp_sum, trace_tokens and trace_logps.
+
+    Returns:
+        The same frames with the new trace_logp_sum and without trace_logps.
+
+    Raises:
+        ValueError: a scored trace without a list, or a list of another length than trace_tokens.
+    """
+    logps, n_logps = pl.col("trace_logps").list, pl.col("n_logps")
+    total = logps.agg(pl.element().cast(pl.Float64).sum())
+    for batch in batches:
+        is_scored = pl.col("trace_logp_sum").is_not_null()
+        frame = batch.with_columns(trace_logp_sum=pl.when(is_scored).then(total), n_logps=logps.len())
+        frame = frame.drop("trace_logps")
+        scored = frame.filter(batch["trace_logp_sum"].is_not_null()).select(*KEY, "trace_tokens", "n_logps")
+        if (without := scored.filter(n_logps.is_null())).height:
+            raise ValueError(
+                f"logps: {without.height} scored trace(s) have no trace_logps, the first: {without.row(0, named=True)};"
+                " weigh.token_logps needs score_initial.token_logps and score_posterior.token_logps"
+            )
+        if (odd := scored.filter(n_logps != pl.col("trace_tokens"))).height:
+            raise ValueError(
+                f"logps: {odd.height} trace(s) with another number of trace_logps than trace_tokens,"
+                f" the first: {odd.row(0, named=True)}"
+            )
+        yield frame.drop("n_logps")
 
 
 def weigh(

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import time
 
 from vr.verify import Finding, Kind, Task
@@ -11,7 +12,7 @@ from vr.verify.registry import Workplace
 def judge_oddly(task: Task, workplace: Workplace) -> Finding:
     """Sleep, burn, crash, grow, raise or keep sending signs of life, as told."""
     what, _, amount = (task.answer or "").partition(" ")
-    number = float(amount or 0)
+    number = float(amount or 0) if what != "die_once" else 0.0
     if what == "sleep":
         time.sleep(number)
     elif what == "burn":
@@ -24,6 +25,10 @@ def judge_oddly(task: Task, workplace: Workplace) -> Finding:
         ctypes.string_at(0)
     elif what == "exit":
         os._exit(int(number))
+    elif what == "die_once":  # killed from outside, as by the kernel when memory runs out; the mark is a file's name
+        if not os.path.exists(amount):
+            open(amount, "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
     elif what == "grow":
         bytearray(int(number) << 20)
     elif what == "raise":

@@ -51,6 +51,32 @@ def test_a_worker_that_dies_is_crashed_and_the_next_task_is_judged():
     assert "status 3" in verdicts[2].detail
 
 
+def test_a_worker_that_is_killed_from_outside_has_its_task_judged_by_another(tmp_path):
+    verdicts = run(f"die_once {tmp_path / 'mark'}", "sleep 0")
+    assert (tmp_path / "mark").exists()
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "correct"]
+
+
+def test_tasks_are_taken_as_workers_fall_free():
+    taken = []
+
+    def tasks():
+        for n in range(100):
+            taken.append(n)
+            yield Task("math", rf"\boxed{{{n}}}", str(n))
+
+    stream = verify(tasks(), kinds={"math"}, workers=1)
+    for _ in range(5):
+        assert next(stream).outcome == "correct"
+    assert len(taken) < 10
+    stream.close()
+
+
+def test_a_task_of_a_kind_that_was_not_announced_is_an_error():
+    with pytest.raises(ValueError, match="task 0: verifier 'choice' is not one of math"):
+        list(verify(iter([Task("choice", "A", "A")]), kinds={"math"}))
+
+
 def test_an_exception_and_a_memory_limit_in_the_checker_are_crashed():
     verdicts = run("raise", "grow 4000", "grow 100")
     assert [verdict.outcome for verdict in verdicts] == ["crashed", "crashed", "correct"]

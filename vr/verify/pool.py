@@ -1,7 +1,8 @@
 """The worker pool: tasks in, verdicts out in the order of the tasks, whatever finishes first.
 
-Promises: a worker that outlives its limits is killed and replaced, its task is ``timeout``; one that dies
-is replaced, its task is ``crashed``; neither touches another task. The pool forks nothing itself.
+Promises: a worker that outlives its limits is killed and replaced, its task is ``timeout``; one that dies (the
+kernel may take any when memory runs out) is replaced and its task begun again, once, then it is ``crashed``;
+neither touches another task. The pool forks nothing itself.
 Does not promise: any speed-up from more workers than cores.
 """
 
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vr.verify.registry import Kind
@@ -88,6 +89,7 @@ class Worker:
     pid: int
     jobs: socket.socket
     index: int = -1
+    task: Task | None = None
     kind: Kind | None = None
     started: float = 0.0
     wall_mark: float = 0.0
@@ -96,7 +98,7 @@ class Worker:
     def begin(self, index: int, task: Task, kind: Kind) -> None:
         """Hand over a task. Raises OSError where the worker has died idle."""
         send_message(self.jobs, dataclasses.asdict(task))
-        self.index, self.kind = index, kind
+        self.index, self.task, self.kind = index, task, kind
         self.started = time.monotonic()
         self.mark()
 
@@ -123,37 +125,55 @@ def process_cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def run_in_order(tasks: Sequence[Task], kinds: dict[str, Kind], workers: int, isolation: str) -> Iterator[Verdict]:
-    """Judge tasks on ``workers`` processes and yield one verdict each, in task order."""
-    hub = Hub(kinds, isolation)
+def run_in_order(tasks: Iterable[Task], kinds: dict[str, Kind], workers: int, isolation: str) -> Iterator[Verdict]:
+    """Judge tasks on ``workers`` processes and yield one verdict each, in task order; tasks are taken as needed.
+
+    Raises ValueError at a task whose verifier is not in ``kinds``.
+    """
+    waiting = enumerate(tasks)
+    again: list[tuple[int, Task]] = []  # tasks whose worker died
+    deaths: set[int] = set()
     idle: list[Worker] = []
     busy: list[Worker] = []
     ready: dict[int, Verdict] = {}
-    n_started = n_yielded = 0
+    n_yielded = 0
+    hub: Hub | None = None  # a Python to start: not for nothing
     try:
-        while n_yielded < len(tasks):
-            while n_started < len(tasks) and len(busy) < workers:
+        while True:
+            while len(busy) < workers and (item := again.pop() if again else next(waiting, None)) is not None:
+                index, task = item
+                if task.verifier not in kinds:
+                    raise ValueError(f"task {index}: verifier {task.verifier!r} is not one of {', '.join(kinds)}")
+                hub = hub or Hub(kinds, isolation)
                 worker = idle.pop() if idle else hub.fork_worker()
-                task = tasks[n_started]
                 try:
-                    worker.begin(n_started, task, kinds[task.verifier])
+                    worker.begin(index, task, kinds[task.verifier])
                 except OSError:  # it died between two tasks: nobody's fault, and the task has not begun
                     hub.end_worker(worker)
+                    again.append(item)
                     continue
                 busy.append(worker)
-                n_started += 1
+            if not busy:
+                return
+            assert hub is not None
             for worker, verdict in collect(busy, hub):
-                ready[worker.index] = verdict
                 busy.remove(worker)
                 if worker.pid > 0:
                     idle.append(worker)
+                if verdict.outcome == "crashed" and worker.pid < 0 and worker.index not in deaths:
+                    assert worker.task is not None
+                    deaths.add(worker.index)
+                    again.append((worker.index, worker.task))
+                else:
+                    ready[worker.index] = verdict
             while n_yielded in ready:
                 yield ready.pop(n_yielded)
                 n_yielded += 1
     finally:
         for worker in idle + busy:
             worker.jobs.close()
-        hub.close()
+        if hub is not None:
+            hub.close()
 
 
 def collect(busy: list[Worker], hub: Hub) -> list[tuple[Worker, Verdict]]:

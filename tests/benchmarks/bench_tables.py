@@ -1,0 +1,406 @@
+"""Time, memory and bytes of the tables at the paper's size: ``python -m tests.benchmarks.bench_tables``.
+
+16,710 questions with K = 8 traces of 5,500 tokens on average, all synthetic: token ids drawn from a Zipf-like
+distribution over 151,936 (uniform ids would not compress like text), log-probs from a log-normal one, text of made-up
+words. The data set's own solutions go through a word-level tokenizer, which is quicker than Qwen's.
+Weights from the scorer's sums and the final training set go through the stages' own calls; weights from lists are set
+against a row-by-row reference in the manner of the official scripts, on the same rows. The training set is saved by
+way of a memory-mapped file, which counts as memory here though the system may take it back at any time. Each measurement is a fresh
+process: seconds of wall and processor time, and the highest resident memory (VmHWM, mapped files included) above that
+before it began. Prints a table and writes JSON. Nothing here is asserted. Needs about 10 GB for temporary files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from stages import build_final, weigh
+from vr import prompts, sft, tables, tokens, weights
+
+ROOT = Path(__file__).parents[2]
+N_QUESTIONS, N_TRACES, VOCABULARY = 16710, 8, 151936
+N_LISTED = (4000, 12000)
+"""Traces with per-token lists: the first number is timed against the reference, both are measured for memory."""
+TRACE_TOKENS = (1000, 10001)
+WORDS = 20000
+MIB = 2**20
+
+
+class Draws:
+    """Synthetic content out of pools that are far larger than what a Parquet page holds."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        rank = np.arange(VOCABULARY) + 2.7
+        cumulative = np.cumsum(1 / rank)
+        drawn = np.searchsorted(cumulative, self.rng.random(1 << 24) * cumulative[-1])
+        self.ids = self.rng.permutation(VOCABULARY).astype(np.int32)[drawn]
+        self.logps = -np.exp(self.rng.normal(-3, 2.5, 1 << 24)).clip(1e-7, 20).astype(np.float32)
+        letters = np.array(list("etaoinshrdlucmfw"))
+        self.words = sorted({"".join(self.rng.choice(letters, 3 + n % 6)) for n in range(WORDS)})
+        which = np.searchsorted(
+            cumulative[: len(self.words)], self.rng.random(1 << 22) * cumulative[len(self.words) - 1]
+        )
+        self.text = " ".join(self.words[n] for n in which)
+        self.word_chars = (len(self.text) + 1) / len(which)
+
+    def lengths(self, n: int) -> np.ndarray:
+        return self.rng.integers(*TRACE_TOKENS, n, dtype=np.int32)
+
+    def lists(self, pool: np.ndarray, lengths: np.ndarray) -> pl.Series:
+        starts = self.rng.integers(0, len(pool) - TRACE_TOKENS[1], len(lengths))
+        flat = np.concatenate([pool[a : a + n] for a, n in zip(starts, lengths, strict=True)])
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, flat)))
+
+    def texts(self, n_words: np.ndarray) -> list[str]:
+        n_chars = (n_words * self.word_chars).astype(int)
+        starts = self.rng.integers(0, len(self.text) - n_chars.max(), len(n_chars))
+        return [self.text[a : a + n] for a, n in zip(starts, n_chars, strict=True)]
+
+
+def names(n: int) -> list[str]:
+    """The keys of n questions."""
+    return [f"question-{number:05d}" for number in range(n)]
+
+
+def write_run(folder: Path, draws: Draws, n_questions: int) -> None:
+    """Tables of a run with sums only: problems, and of each seed traces, logps of both models and likelihood."""
+    ids = names(n_questions)
+    tables.write_batches(problems(ids, draws), folder / "problems.parquet", tables.Problems)
+    for seed in range(N_TRACES):
+        lengths = draws.lengths(n_questions)
+        name = f"seed={seed}.parquet"
+        tables.write_batches(traces(ids, seed, lengths, draws), folder / "traces" / name, tables.Traces)
+        for model in ("initial", "posterior"):
+            frame = logps(ids, repeat(seed, n_questions), lengths, draws, listed=False)
+            tables.write(frame, folder / f"logps_{model}" / name, tables.Logps)
+            if model == "initial":
+                likelihood = weights.reference_likelihood(frame, "gml")
+                tables.write(likelihood, folder / "likelihood" / name, tables.Likelihood)
+
+
+def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
+    for start in range(0, len(ids), 1000):
+        part = ids[start : start + 1000]
+        thoughts = draws.texts(draws.lengths(len(part)))
+        answers = draws.texts(np.full(len(part), 400))
+        yield pl.DataFrame(
+            {
+                "problem_id": part,
+                "question": draws.texts(np.full(len(part), 60)),
+                "solution": list(map(prompts.join_response, thoughts, answers)),
+            }
+        ).with_columns(
+            source=pl.lit("synthetic"),
+            split=pl.lit("train"),
+            verifier=pl.lit("none"),
+            **{name: pl.lit(None, dtype=pl.String) for name in ("benchmark", "system", "reference", "tests")},
+        )
+
+
+def traces(ids: list[str], seed: int, lengths: np.ndarray, draws: Draws) -> Iterator[pl.DataFrame]:
+    for start in range(0, len(ids), 1000):
+        part = slice(start, start + 1000)
+        yield pl.DataFrame(
+            {
+                "problem_id": ids[part],
+                "trace_ids": draws.lists(draws.ids, lengths[part]),
+                "trace_tokens": lengths[part],
+                "text": draws.texts(lengths[part]),
+            }
+        ).with_columns(
+            seed=pl.lit(seed),
+            thought_tokens=pl.col("trace_tokens") - 1,
+            finish=pl.lit("marker"),
+            trace_logps=pl.lit(None, dtype=pl.List(pl.Float32)),
+        )
+
+
+def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draws, *, listed: bool) -> pl.DataFrame:
+    """tables.Logps; with lists their sums are the lists' own."""
+    frame = pl.DataFrame({"problem_id": ids, "seed": list(seeds), "trace_tokens": lengths}).with_columns(
+        trace_logp_sum=pl.Series(-0.5 * lengths * draws.rng.random(len(ids))),
+        answer_logp_sum=pl.Series(-200 * draws.rng.random(len(ids))),
+        answer_tokens=pl.lit(400, dtype=pl.Int32),
+        trace_logps=pl.lit(None, dtype=pl.List(pl.Float32)),
+    )
+    if not listed:
+        return frame
+    total = pl.col("trace_logps").list.agg(pl.element().cast(pl.Float64).sum())
+    return frame.with_columns(trace_logps=draws.lists(draws.logps, lengths)).with_columns(trace_logp_sum=total)
+
+
+def write_lists(folder: Path, draws: Draws, n_traces: int) -> None:
+    """One table of each model with the lists of n_traces traces, K of each question."""
+    ids = np.repeat(names(n_traces // N_TRACES), N_TRACES).tolist()
+    seeds = list(range(N_TRACES)) * (n_traces // N_TRACES)
+    lengths = draws.lengths(n_traces)
+    for model in ("initial", "posterior"):
+        frame = logps(ids, seeds, lengths, draws, listed=True)
+        tables.write(frame, folder / f"{model}.parquet", tables.Logps)
+
+
+def write_base(folder: Path, words: list[str]) -> None:
+    """What the stages take of a model: a tokenizer, here one token a word."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = [prompts.TEXT_END, *prompts.MARKERS, prompts.TURN_BEGIN, prompts.TURN_END]
+    vocabulary = {word: n for n, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=prompts.TEXT_END))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=prompts.TEXT_END).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "qwen3"}')
+
+
+def write_params(folder: Path) -> None:
+    """The params.yaml of this run."""
+    document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    document |= {"estimator": "gml", "K": N_TRACES, "seeds": list(range(N_TRACES))}
+    document["weigh"] |= {"max_trace_tokens": 28000}
+    document["build_final"] |= {"selection": "best", "mix": True}
+    YAML(typ="safe", pure=True).dump(document, folder / "params.yaml")
+
+
+def weigh_sums(folder: Path) -> dict[str, Any]:
+    """stages/weigh.py over all traces, several times."""
+    paths = [folder / name for name in ("problems.parquet", "traces", "logps_initial", "logps_posterior", "likelihood")]
+    runs = [seconds(lambda: weigh.main(*paths, folder / "weights.parquet")) for _ in range(5)]
+    return {"wall_s": statistics.median(run[0] for run in runs), "cpu_s": statistics.median(run[1] for run in runs)}
+
+
+def weigh_lists(folder: Path) -> dict[str, Any]:
+    """Weights of all traces in `folder` by summing their lists, several times; the weights of the last."""
+    weighed: list[pl.DataFrame] = []
+
+    def once() -> None:
+        columns = (*weights.KEY, "trace_logp_sum", "trace_tokens", "answer_logp_sum", "answer_tokens", "trace_logps")
+        initial, posterior = (
+            pl.concat(weights.sums_of_lists(tables.read_batches(folder / f"{model}.parquet", tables.Logps, columns)))
+            for model in ("initial", "posterior")
+        )
+        weighed[:] = [
+            weights.weigh(
+                initial.select("problem_id", source=pl.lit("synthetic")).unique(),
+                initial.select(*weights.KEY, "trace_tokens", finish=pl.lit("marker")),
+                initial,
+                posterior,
+                weights.reference_likelihood(initial, "gml"),
+                estimator="gml",
+                seeds=range(N_TRACES),
+                ratio=True,
+                max_trace_tokens=28000,
+                weak_verifier_sources=[],
+            )
+        ]
+
+    runs = [seconds(once) for _ in range(5)]
+    weighed[0].write_parquet(folder / "weights.parquet")
+    return {"wall_s": statistics.median(run[0] for run in runs), "cpu_s": statistics.median(run[1] for run in runs)}
+
+
+def weigh_row_by_row(folder: Path) -> dict[str, Any]:
+    """The same weights in the manner of the official scripts: a row at a time, lists to tensors, groups in Python."""
+    import torch
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    initial, posterior = (
+        Dataset.from_parquet(str(folder / f"{model}.parquet"), cache_dir=str(folder / "cache"))
+        for model in ("initial", "posterior")
+    )
+    found: list[float] = []
+
+    def all_rows() -> None:
+        for question in range(len(initial) // N_TRACES):
+            rho = []
+            for number in range(question * N_TRACES, (question + 1) * N_TRACES):
+                logps_initial = torch.tensor(initial[number]["trace_logps"])
+                logps_posterior = torch.tensor(posterior[number]["trace_logps"])
+                log_ratio = (logps_initial - logps_posterior).mean().item()
+                row = initial[number]
+                rho.append(np.exp(log_ratio + row["answer_logp_sum"] / row["answer_tokens"]))
+            found.extend(value / sum(rho) for value in rho)
+
+    wall, cpu = seconds(all_rows)
+    ours = pl.read_parquet(folder / "weights.parquet", columns=["weight"])["weight"]
+    return {"wall_s": wall, "cpu_s": cpu, "max_difference": float((ours - pl.Series(found)).abs().max())}
+
+
+def final_set(folder: Path) -> dict[str, Any]:
+    """stages/build_final.py: selection, mixing, tokenising the own rows, writing the table."""
+    paths = [folder / name for name in ("problems.parquet", "weights.parquet", "traces", "likelihood")]
+    wall, cpu = seconds(lambda: build_final.main(*paths, folder.parent / "base", folder / "final.parquet"))
+    return {"wall_s": wall, "cpu_s": cpu}
+
+
+def training_set(folder: Path) -> dict[str, Any]:
+    """The rows of stages/train_final.py, saved as the set that LLaMA-Factory reads (which is mapped to be copied)."""
+    final = folder / "final.parquet"
+    found: list[sft.Statistics] = []
+
+    def save() -> None:
+        rows = sft.final_rows(
+            tables.read_batches(final, tables.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
+            tables.read(folder / "problems.parquet", tables.Problems, ("problem_id", "question", "system")),
+            tokens.Coder(tokens.load(folder.parent / "base")),
+            "You think before you answer.",
+        )
+        found.append(sft.save(rows, folder / "rows", cutoff_len=16384, multiple_of=192))
+
+    wall, cpu = seconds(save)
+    n_tokens = sum(list_elements(final, name) for name in ("trace_ids", "answer_ids"))
+    return {"rows": found[0].rows, "tokens_per_row": round(n_tokens / found[0].rows), "wall_s": wall, "cpu_s": cpu}
+
+
+def list_elements(path: Path, column: str) -> int:
+    """Elements of a list column."""
+    with pq.ParquetFile(path) as file:
+        return sum(
+            file.metadata.row_group(group).column(at).num_values
+            for group in range(file.num_row_groups)
+            for at in range(file.metadata.num_columns)
+            if file.metadata.row_group(group).column(at).path_in_schema.startswith(f"{column}.")
+        )
+
+
+MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "sums": weigh_sums,
+    "lists": weigh_lists,
+    "row_by_row": weigh_row_by_row,
+    "final": final_set,
+    "rows": training_set,
+}
+
+
+def seconds(work: Callable[[], None]) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    wall, cpu = time.monotonic(), time.process_time()
+    work()
+    return time.monotonic() - wall, time.process_time() - cpu
+
+
+def peak_bytes() -> int:
+    """The highest resident memory of this process so far (getrusage would count the parent's)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def in_a_process(name: str, folder: Path) -> dict[str, Any]:
+    """One measurement in a fresh process."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_tables", "--measure", name, "--folder", str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, cwd=folder.parent, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name: str, folder: Path) -> None:
+    """What the fresh process does: prints its result as JSON."""
+    before = peak_bytes()
+    result = MEASUREMENTS[name](folder)
+    print(
+        json.dumps(result | {"extra_mib": round((peak_bytes() - before) / MIB), "peak_mib": round(peak_bytes() / MIB)})
+    )
+
+
+def sizes(path: Path, list_column: str) -> dict[str, Any]:
+    """Bytes a token of a table's columns on disk, and what its row groups are like (uncompressed)."""
+    n_tokens = list_elements(path, list_column)
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    of_column: dict[str, int] = {}
+    for group in groups:
+        for at in range(group.num_columns):
+            column = group.column(at)
+            name = column.path_in_schema.split(".")[0]
+            of_column[name] = of_column.get(name, 0) + column.total_compressed_size
+    return {
+        "tokens": n_tokens,
+        "list_bytes_per_token": round(of_column[list_column] / n_tokens, 2),
+        "text_bytes_per_token": round(of_column.get("text", 0) / n_tokens, 2),
+        "file_bytes_per_token": round(path.stat().st_size / n_tokens, 2),
+        "row_groups": len(groups),
+        "rows_per_group": max(group.num_rows for group in groups),
+        "largest_group_mib": round(max(group.total_byte_size for group in groups) / MIB, 1),
+    }
+
+
+def bench(folder: Path, n_questions: int) -> dict[str, Any]:
+    """Everything, one after another."""
+    draws = Draws(0)
+    write_params(folder)
+    write_base(folder / "base", draws.words)
+    results: dict[str, Any] = {}
+    for n in N_LISTED:
+        write_lists(folder / f"lists-{n}", draws, n)
+        results[f"weights from lists, {n} traces"] = in_a_process("lists", folder / f"lists-{n}")
+    small = folder / f"lists-{N_LISTED[0]}"
+    results[f"row by row, {N_LISTED[0]} traces"] = in_a_process("row_by_row", small)
+    for n in (n_questions // 8, n_questions):
+        run = folder / f"run-{n}"
+        write_run(run, draws, n)
+        results[f"weights from sums, {n * N_TRACES} traces"] = in_a_process("sums", run)
+        results[f"final table, {2 * n} rows"] = in_a_process("final", run)
+        results[f"final set saved, {2 * n} rows"] = in_a_process("rows", run)
+    row_by_row, listed = (results[f"{way}, {N_LISTED[0]} traces"] for way in ("row by row", "weights from lists"))
+    summed = results[f"weights from sums, {n_questions * N_TRACES} traces"]
+    per_trace = N_LISTED[0] / (n_questions * N_TRACES)
+    results["times as fast as row by row"] = {
+        "lists": round(row_by_row["cpu_s"] / listed["cpu_s"], 1),
+        "sums": round(row_by_row["cpu_s"] / (summed["cpu_s"] * per_trace), 1),
+    }
+    run = folder / f"run-{n_questions}"
+    results["bytes"] = {
+        "traces": sizes(run / "traces" / "seed=0.parquet", "trace_ids"),
+        "logps": sizes(folder / f"lists-{N_LISTED[1]}" / "posterior.parquet", "trace_logps"),
+        "final": sizes(run / "final.parquet", "trace_ids"),
+    }
+    return results
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=ROOT / ".work" / "bench_tables.json", help="where to write")
+    parser.add_argument("--questions", type=int, default=N_QUESTIONS, help="how large the run is")
+    parser.add_argument("--measure", choices=MEASUREMENTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure, options.folder)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        results = bench(Path(folder), options.questions)
+    print(f"{'':38}{'wall s':>9}{'cpu s':>9}{'extra MiB':>11}{'peak MiB':>10}")
+    for name, row in results.items():
+        if "peak_mib" in row:
+            print(f"{name:38}{row['wall_s']:>9.2f}{row['cpu_s']:>9.2f}{row['extra_mib']:>11}{row['peak_mib']:>10}")
+    print(f"times as fast as row by row, cpu time a trace: {results['times as fast as row by row']}")
+    print(f"largest difference of a weight: {results[f'row by row, {N_LISTED[0]} traces']['max_difference']:.1e}")
+    for name, row in results["bytes"].items():
+        print(f"{name}: {row}")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"written to {options.json}")
+
+
+if __name__ == "__main__":
+    main()
