@@ -15,7 +15,7 @@ from conftest import make_model, new_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
-from vr import scoring
+from vr import scoring, tables
 from vr.machine import Machine
 from vr.tokens import Row
 
@@ -253,13 +253,55 @@ def test_a_scorer_loads_once_and_blocks_do_not_influence_each_other(
     assert blocks == [score_rows(tiny_model, rows[:7]), [], score_rows(tiny_model, rows[7:])]
 
 
-def test_a_table_has_the_keys_of_its_block_and_the_scores() -> None:
-    traces = pl.DataFrame({"problem_id": ["a", "b"], "seed": [3, 3], "text": ["x", "y"]})
-    scores = [scoring.Score(-1.5, 2, None, None, None), scoring.Score(None, 9, None, None, None)]
-    assert scoring.table(traces, scores).rows(named=True) == [
-        {"problem_id": "a", "seed": 3, **asdict(scores[0])},
-        {"problem_id": "b", "seed": 3, **asdict(scores[1])},
-    ]
+def test_traces_are_scored_in_whole_blocks_whichever_of_them_are_missing() -> None:
+    traces = pl.DataFrame({"problem_id": list("abcde"), "seed": [3] * 5})
+    blocks: list[list[str]] = []
+
+    def rows_of(block: pl.DataFrame) -> list[Row]:
+        blocks.append(block["problem_id"].to_list())
+        return [Row([ord(problem_id)], 1, (1, 1)) for problem_id in blocks[-1]]
+
+    def score(rows: Sequence[Row], token_logps: bool) -> list[scoring.Score]:
+        assert not token_logps
+        return [scoring.Score(-float(row.ids[0]), 1, None, None, None) for row in rows]
+
+    found = dict(scoring.score_traces(score, traces, rows_of, [3, 4], 2, False))
+    assert blocks == [["c", "d"], ["e"]]
+    assert list(found) == [3, 4]
+    assert found[3] == {"problem_id": "d", "seed": 3, **asdict(scoring.Score(-100.0, 1, None, None, None))}
+
+
+SAMPLED = pl.DataFrame(
+    {"problem_id": ["a", "b"], "seed": [0, 0], "trace_ids": [[1, 2, 3], []], "trace_logps": [[-0.5, -1.0, -0.25], []]},
+    schema_overrides={"trace_logps": pl.List(pl.Float32)},
+)
+
+
+def test_the_samplers_own_log_probs_make_the_same_table() -> None:
+    for token_logps in (True, False):
+        frame = scoring.sampled_logps(SAMPLED, token_logps)
+        assert frame["trace_logp_sum"].to_list() == [-1.75, 0.0]
+        assert frame["trace_tokens"].to_list() == [3, 0]
+        assert frame["answer_tokens"].null_count() == 2
+        assert frame["trace_logps"].null_count() == (0 if token_logps else 2)
+        tables.validate(frame, tables.Logps, "logps")
+
+
+@pytest.mark.parametrize("logps", [None, [-0.5, -1.0]])
+def test_a_trace_without_the_log_prob_of_every_token_is_named(logps: list[float] | None) -> None:
+    lists = pl.Series([logps, []], dtype=pl.List(pl.Float32))
+    with pytest.raises(ValueError, match=r"1 without the log-prob of every token, the first: \{'problem_id': 'a'"):
+        scoring.sampled_logps(SAMPLED.with_columns(trace_logps=lists), False)
+
+
+def test_differences_between_sampler_and_scorer_are_those_of_single_tokens() -> None:
+    scores = [scoring.Score(-1.0, 3, None, None, [-0.5, -1.25, 0.0]), scoring.Score(None, 9, None, None, None)]
+    assert scoring.differences(SAMPLED["trace_logps"], scores) == {
+        "compared_traces": 2,
+        "compared_tokens": 3,
+        "mean_abs_difference_nats": pytest.approx((0 + 0.25 + 0.25) / 3),
+        "max_abs_difference_nats": 0.25,
+    }
 
 
 def test_more_ranks_than_gpus_are_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import subprocess
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from vr import tables, verify
+from vr import parquet, tables, verify
 
 SOLUTION = "<|begin_of_thought|>t<|end_of_thought|>\n\n<|begin_of_solution|>\\boxed{1}<|end_of_solution|>"
 
@@ -121,14 +122,14 @@ def weights_of(*problem_ids: str) -> pl.DataFrame:
 
 def test_a_table_in_pieces_is_the_table_in_one_and_is_read_a_row_group_at_a_time(tmp_path, monkeypatch):
     whole = weights_of(*map(str, range(100)))
-    monkeypatch.setattr(tables, "ROW_GROUP_BYTES", int(whole.estimated_size()) // 10)
+    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", int(whole.estimated_size()) // 10)
     for name in ("one", "two"):
         tables.write_batches((whole[n : n + 3] for n in range(0, 100, 3)), tmp_path / name, tables.Likelihood)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert tables.read(tmp_path / "one", tables.Likelihood).equals(whole)
     batches = list(tables.read_batches(tmp_path / "one", tables.Likelihood))
     assert len(batches) >= 10
-    assert max(batch.estimated_size() for batch in batches) < 2 * tables.ROW_GROUP_BYTES
+    assert max(batch.estimated_size() for batch in batches) < 2 * parquet.ROW_GROUP_BYTES
     assert pl.concat(batches).equals(whole)
     columns = ("problem_id", "log_likelihood")
     cut = pl.concat(tables.read_batches(tmp_path / "one", tables.Likelihood, columns))
@@ -159,6 +160,26 @@ def test_pieces_that_fail_midway_leave_nothing(tmp_path):
     with pytest.raises(RuntimeError, match=r"^engine ended$"):
         tables.write_batches(pieces(), tmp_path / "l", tables.Likelihood)
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_run_had_half_written_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for pid in (dead.pid, os.getppid()):
+        (tmp_path / f".l.{pid}.part").write_bytes(b"PAR1 half")
+    tables.write(weights_of("a"), tmp_path / "l", tables.Likelihood)
+    assert sorted(os.listdir(tmp_path)) == [f".l.{os.getppid()}.part", "l"]
+
+
+def test_log_probs_of_tokens_come_back_to_the_last_bit(tmp_path):
+    logps = [[-0.1, -1e-30, -88.0, 0.0], [], None]
+    frame = pl.DataFrame({"problem_id": ["a", "b", "c"]}).with_columns(
+        seed=0, trace_logp_sum=-1.0, trace_tokens=4, answer_logp_sum=None, answer_tokens=None,
+        trace_logps=pl.Series(logps, dtype=pl.List(pl.Float32)),
+    )  # fmt: skip
+    tables.write(frame, tmp_path / "l", tables.Logps)
+    back = tables.read(tmp_path / "l", tables.Logps)["trace_logps"]
+    assert back.equals(frame["trace_logps"]) and back.dtype == pl.List(pl.Float32)
 
 
 def test_rows_are_found_by_problem_in_any_order_and_read_once_when_asked_for_in_the_files_order(tmp_path, monkeypatch):

@@ -21,7 +21,8 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-IGNORED = -100
+from vr.sft import IGNORED
+
 COMPLETE = "complete"
 """The file whose presence says that a checkpoint was written to its end by every rank."""
 CHUNK_ELEMENTS = 1 << 26

@@ -230,12 +230,12 @@ def bubblewrap() -> list[str]:
     """The bubblewrap command line: Python and libraries read-only, nothing else, all namespaces new."""
     command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--hostname", "sandbox", "--cap-drop", "ALL"]
-    for path in ("/bin", "/lib", "/lib64", "/sbin"):
-        if os.path.islink(path):
-            command += ["--symlink", os.readlink(path), path]
+    links = [path for path in ("/bin", "/lib", "/lib64", "/sbin") if os.path.islink(path)]
+    for path in links:
+        command += ["--symlink", os.readlink(path), path]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
     wanted = {"/usr", "/lib", "/lib64", *prefixes, *readable_paths(), os.path.join(PACKAGE_ROOT, "vr")}
-    real = sorted({path for path in wanted if not os.path.islink(path) and os.path.exists(path) and path != "/"})
+    real = sorted({path for path in wanted if path not in links and os.path.exists(path) and path != "/"})
     outermost = [path for path in real if not any(path.startswith(other + "/") for other in real)]
     for path in outermost:
         command += ["--ro-bind", path, path]
