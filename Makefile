@@ -37,8 +37,9 @@ lint: .venv/installed-test
 
 .venv/installed-test: .venv/installed-$(HARDWARE) requirements/test.txt
 
-bench: .venv/installed-test  ## how fast verification is, side by side with the obvious ways
-	python -m tests.benchmarks.bench_verify
+bench: .venv/installed-test  ## how fast each step is, side by side with the obvious ways: about 12 minutes
+	@for step in verify sampling scoring tables; do \
+	  echo; echo "== $$step"; python -m tests.benchmarks.bench_$$step || exit 1; done
 
 clean-work:  ## remove what interrupted stages had done
 	rm -rf .work
