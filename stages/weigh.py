@@ -6,7 +6,8 @@ only with `token_logps`, and then a row group at a time.
 """
 
 import logging
-from itertools import chain
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -32,9 +33,13 @@ def main(
         if not p.token_logps:
             return of_seeds(folder, tables.Logps, columns)
         columns = (*weights.KEY, *columns, "trace_logps")
-        paths = [folder / f"seed={seed}.parquet" for seed in seeds]
-        batches = chain.from_iterable(tables.read_batches(path, tables.Logps, columns) for path in paths)
-        return pl.concat(weights.sums_of_lists(batches))
+
+        def summed(seed: int) -> pl.DataFrame:
+            batches = tables.read_batches(folder / f"seed={seed}.parquet", tables.Logps, columns)
+            return pl.concat(weights.sums_of_lists(batches))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding is most of the work, and leaves Python's lock alone
+            return pl.concat(pool.map(summed, seeds))
 
     frame = weights.weigh(
         tables.read(problems, tables.Problems, ("problem_id", "source", "split")).filter(split="train"),

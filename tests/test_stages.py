@@ -112,6 +112,12 @@ def test_a_missing_model_is_named(tables_of_one_trace):
     assert "no such model" in run(tables_of_one_trace, "trace_sampler", "models/q", "sampler.json")
 
 
+def test_weights_from_lists_that_were_not_kept_name_the_switch_that_keeps_them(tables_of_one_trace):
+    switch = {"  token_logps: false    # true: sum": "  token_logps: true    # true: sum"}
+    complaint = run(tables_of_one_trace, *WEIGH, params=ONE_SEED | switch)
+    assert "weigh.token_logps needs score_initial.token_logps and score_posterior.token_logps" in complaint
+
+
 def test_a_disk_without_room_leaves_no_table(tables_of_one_trace):
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
