@@ -12,10 +12,9 @@ import polars as pl
 import pytest
 import torch
 from conftest import make_model, new_model
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
-from vr import scoring, tables
+from vr import logps, scoring, tables
 from vr.machine import Machine
 from vr.tokens import Row
 
@@ -34,7 +33,7 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
 
 def score_rows(
     model: str | Path, rows: Sequence[Row], *, token_logps: bool = True, **machine: Any
-) -> list[scoring.Score]:
+) -> list[logps.Score]:
     """One block, scored by a scorer of its own."""
     with scoring.scorer(model, Machine(**machine)) as scorer:
         return scorer(rows, token_logps)
@@ -48,7 +47,7 @@ def plain_logps(model: Path, row: Row) -> list[float]:
     return [math.nan, *(float(logps_TV[t - 1, row.ids[t]]) for t in range(1, len(row.ids)))]
 
 
-def assert_same(left: list[scoring.Score], right: list[scoring.Score]) -> None:
+def assert_same(left: list[logps.Score], right: list[logps.Score]) -> None:
     for a, b in zip(left, right, strict=True):
         assert astuple(a)[1::2] == astuple(b)[1::2]  # counts
         assert a.trace_logp_sum == pytest.approx(b.trace_logp_sum, abs=1e-4)
@@ -143,89 +142,20 @@ def test_what_follows_the_last_span_has_no_influence(tiny_model: Path) -> None:
     )
 
 
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operation makes."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, (tuple, list)) else (made,):
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return made
-
-
-def test_no_tensor_grows_with_tokens_times_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    vocabulary, tokens = 20_000, 400
-    model = new_model(vocabulary, tied=True)
-    row = Row([n % vocabulary for n in range(tokens)], 1, (1, tokens))
-    monkeypatch.setattr(scoring, "TILES", {"cpu": (50, 2000)})
-    with Largest() as largest:
-        scoring.score_batch(model.base_model, model.lm_head, [row], False)
-    assert largest.elements == 50 * 2000 < tokens * vocabulary
-
-
-@pytest.mark.parametrize("tile", [(7, 1000), (1000, 100), (7, 311), (1, 1)])
-def test_tiles_do_not_change_the_scores(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int]
-) -> None:
-    rows = make_rows(5)
-    whole = score_rows(tiny_model, rows)
-    monkeypatch.setattr(scoring, "TILES", {"cpu": tile})
-    assert_same(score_rows(tiny_model, rows), whole)
-
-
-@pytest.mark.parametrize("tile", [(3, 1000), (2, 7)])
-@pytest.mark.parametrize("spread", [1.0, 300.0])
-def test_log_probs_are_exact_however_unlikely_the_target_and_with_a_bias(
-    monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int], spread: float
-) -> None:
-    monkeypatch.setattr(scoring, "TILES", {"cpu": tile})
-    weight_VD, bias_V, hidden_ND = torch.randn(40, 8) * spread, torch.randn(40), torch.randn(10, 8)
-    targets_N = torch.arange(10) * 4 + 1
-    for bias in (bias_V, None):
-        logits_NV = torch.nn.functional.linear(hidden_ND, weight_VD, bias)
-        expected_N = logits_NV.double().log_softmax(1).gather(1, targets_N[:, None])[:, 0].float()
-        assert spread == 1.0 or expected_N.min() < -88  # e^88 is where float32 ends
-        torch.testing.assert_close(scoring._logps(weight_VD, bias, hidden_ND, targets_N), expected_N)
-
-
-def test_a_log_prob_is_never_above_zero() -> None:
-    weight_VD = torch.eye(2).repeat(1, 500) * 20  # token 0 is certain, but for rounding
-    hidden_ND = torch.eye(2).repeat(1, 500)[:1] + torch.rand(2000, 1000)
-    logps_N = scoring._logps(weight_VD, None, hidden_ND, torch.zeros(2000, dtype=torch.long))
-    assert logps_N.max() <= 0
-
-
-def test_a_model_with_a_sliding_window_keeps_it(tmp_path: Path) -> None:
-    model = new_model(320, tied=True)
-    model.config.layer_types = ["sliding_attention"] * 2
-    model.config.use_sliding_window, model.config.sliding_window = True, 4
-    model.save_pretrained(tmp_path)
-    rows = make_rows(6)
-    windowed = score_rows(tmp_path, rows)
-    for row, result in zip(rows, windowed, strict=True):
-        assert result.trace_logps == pytest.approx(plain_logps(tmp_path, row)[slice(*row.trace)], abs=1e-5)
-    model.config.layer_types = ["full_attention"] * 2
-    model.save_pretrained(tmp_path)
-    assert score_rows(tmp_path, rows) != windowed
-
-
 def test_a_row_longer_than_the_model_is_left_unscored_and_counted(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [Row([1] * 512, 1, (1, 500), (501, 512)), Row([1] * 513, 1, (1, 500), (501, 512))]
     fits, too_long = score_rows(tiny_model, rows)
     assert fits.trace_logp_sum is not None and fits.answer_logp_sum is not None
-    assert too_long == scoring.Score(None, 499, None, None, None)
+    assert too_long == logps.Score(None, 499, None, None, None)
     assert "1 of 2 rows are longer than 512 tokens" in caplog.text
 
 
 def test_an_empty_span_has_sum_zero(tiny_model: Path) -> None:
     rows = [Row([1, 2, 3], 1, (2, 2)), Row([1, 2, 3], 1, (0, 0)), Row([1, 2, 3], 1, (1, 3))]
     scores = score_rows(tiny_model, rows)
-    assert scores[0] == scores[1] == scoring.Score(0.0, 0, None, None, [])
+    assert scores[0] == scores[1] == logps.Score(0.0, 0, None, None, [])
     assert scores[2].trace_tokens == 2
     assert score_rows(tiny_model, rows[:2], token_logps=False)[0].trace_logp_sum == 0.0
 
@@ -234,7 +164,7 @@ def test_an_empty_span_has_sum_zero(tiny_model: Path) -> None:
 def test_a_scorer_without_rows_loads_nothing(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, machine: Machine
 ) -> None:
-    monkeypatch.setattr(scoring, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(logps, "load", lambda *_: pytest.fail("loaded"))
     with scoring.scorer(tiny_model, machine) as scorer:
         assert scorer([], False) == []
         assert multiprocessing.active_children() == []
@@ -244,8 +174,8 @@ def test_a_scorer_loads_once_and_blocks_do_not_influence_each_other(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads = []
-    load = scoring.load
-    monkeypatch.setattr(scoring, "load", lambda *given: loads.append(given) or load(*given))
+    load = logps.load
+    monkeypatch.setattr(logps, "load", lambda *given: loads.append(given) or load(*given))
     rows = make_rows(20)
     with scoring.scorer(tiny_model, Machine()) as scorer:
         blocks = [scorer(rows[:7], True), scorer([], True), scorer(rows[7:], True)]
@@ -261,14 +191,14 @@ def test_traces_are_scored_in_whole_blocks_whichever_of_them_are_missing() -> No
         blocks.append(block["problem_id"].to_list())
         return [Row([ord(problem_id)], 1, (1, 1)) for problem_id in blocks[-1]]
 
-    def score(rows: Sequence[Row], token_logps: bool) -> list[scoring.Score]:
+    def score(rows: Sequence[Row], token_logps: bool) -> list[logps.Score]:
         assert not token_logps
-        return [scoring.Score(-float(row.ids[0]), 1, None, None, None) for row in rows]
+        return [logps.Score(-float(row.ids[0]), 1, None, None, None) for row in rows]
 
     found = dict(scoring.score_traces(score, traces, rows_of, [3, 4], 2, False))
     assert blocks == [["c", "d"], ["e"]]
     assert list(found) == [3, 4]
-    assert found[3] == {"problem_id": "d", "seed": 3, **asdict(scoring.Score(-100.0, 1, None, None, None))}
+    assert found[3] == {"problem_id": "d", "seed": 3, **asdict(logps.Score(-100.0, 1, None, None, None))}
 
 
 SAMPLED = pl.DataFrame(
@@ -295,7 +225,7 @@ def test_a_trace_without_the_log_prob_of_every_token_is_named(logps: list[float]
 
 
 def test_differences_between_sampler_and_scorer_are_those_of_single_tokens() -> None:
-    scores = [scoring.Score(-1.0, 3, None, None, [-0.5, -1.25, 0.0]), scoring.Score(None, 9, None, None, None)]
+    scores = [logps.Score(-1.0, 3, None, None, [-0.5, -1.25, 0.0]), logps.Score(None, 9, None, None, None)]
     assert scoring.differences(SAMPLED["trace_logps"], scores) == {
         "compared_traces": 2,
         "compared_tokens": 3,

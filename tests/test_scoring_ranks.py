@@ -14,7 +14,7 @@ import pytest
 from conftest import new_model
 from test_scoring import make_rows, score_rows
 
-from vr import scoring, scoring_ranks
+from vr import logps, scoring, scoring_ranks
 from vr.machine import Machine
 from vr.tokens import Row
 
@@ -49,7 +49,7 @@ def test_every_batch_is_dealt_once_and_ranks_may_go_empty() -> None:
 
 
 def test_a_batch_costs_its_padding_too() -> None:
-    assert scoring.cost([Row([1] * 10, 1, (1, 10)), Row([1] * 4, 1, (1, 4))]) == 2 * 9  # the last token is not read
+    assert logps.cost([Row([1] * 10, 1, (1, 10)), Row([1] * 4, 1, (1, 4))]) == 2 * 9  # the last token is not read
 
 
 @slow

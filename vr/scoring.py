@@ -1,13 +1,7 @@
-"""What a model gives a text: exact log-probs of a row's own token ids, at temperature 1.
+"""What a model gives a text: the log-probs of traces and answers, block after block of rows.
 
-log p(ids[t] | ids[:t]) is the target's logit less the log-sum-exp of the logits, taken from the hidden state at
-t - 1. Only the hidden states before span tokens are projected, a tile of positions by vocabulary at a time: neither
-the logits of a whole sequence nor their exponentials ever stand in memory. Trace and answer of a row come out of one
-forward pass. Rows run in batches of similar length; the batching changes nothing but the last digits.
-One process, or several that share the batches (vr/scoring_ranks.py), with the same results to the last digit.
-
-Dimensions: B rows of a batch, T tokens of its longest row, N span tokens of a batch, D hidden size, V vocabulary;
-n and v are those of one tile.
+Rows of a block run in batches of similar length (vr/logps.py), in this process or in several that share the batches
+(vr/scoring_ranks.py), with the same results to the last digit; another batching changes nothing but the last digits.
 
 Not covered: more than one machine, models that rescale their logits (an error), and models that are not causal.
 """
@@ -15,47 +9,24 @@ Not covered: more than one machine, models that rescale their logits (an error),
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from vr import shards
+from vr import logps, scoring_ranks, shards
+from vr.logps import BatchScorer, Score
 from vr.machine import Machine, gpus
 from vr.tokens import Row, require_model
 
 logger = logging.getLogger(__name__)
 
-TILES = {"cpu": (256, 512), "cuda": (512, 2**18)}
-"""Positions and vocabulary of the logits that stand in memory at one time, float32: 0.5 MiB on a CPU, so that they
-stay in a core's cache; on a GPU up to 512 MiB, all of the vocabulary."""
 RESCALED = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Entries of a model's config (Gemma 2, Granite, Cohere) that change logits after the output projection."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a model gives one row; sums in nats. An empty span has sum 0.0 and 0 tokens."""
-
-    trace_logp_sum: float | None
-    """log p of the trace with its end marker; None: the row is longer than the model"""
-    trace_tokens: int
-    """tokens of the trace span, scored or not"""
-    answer_logp_sum: float | None
-    """log p of the answer with its end marker; None: no answer span, or the row is longer than the model"""
-    answer_tokens: int | None
-    """tokens in that sum; None where there is none"""
-    trace_logps: list[float] | None
-    """log p of each trace token; None: not asked for, or the row is longer than the model"""
-
-
 Scorer = Callable[[Sequence[Row], bool], list[Score]]
 """Rows, and whether to keep the log-prob of every trace token, to the rows' scores, in their order."""
-BatchScorer = Callable[[Sequence[Sequence[Row]], bool], list[list[Score]]]
-"""The same for batches of rows that all fit the model."""
 
 
 @contextmanager
@@ -88,7 +59,7 @@ def scorer(model: str | Path, machine: Machine) -> Iterator[Scorer]:
                 opened.append((_longest_row(model), stack.enter_context(_open(model, machine))))
             limit, score_batches = opened[0]
             scores = [_unscored(row) for row in rows]
-            fitting = {n: _length(row) for n, row in enumerate(rows) if len(row.ids) <= limit}
+            fitting = {n: logps.length(row) for n, row in enumerate(rows) if len(row.ids) <= limit}
             if len(fitting) < len(rows):
                 logger.warning(
                     "%d of %d rows are longer than %d tokens: not scored", len(rows) - len(fitting), len(rows), limit
@@ -119,10 +90,8 @@ def _open(model: str | Path, machine: Machine) -> AbstractContextManager[BatchSc
     if 0 < gpus() < ranks:
         raise ValueError(f"score_ranks = {ranks}: this machine has {gpus()} GPUs")
     if ranks == 1 and not machine.score_zero3:
-        loaded = load(model, "cuda" if gpus() else "cpu", machine.threads)
-        return nullcontext(lambda made, token_logps: [score_batch(*loaded, rows, token_logps) for rows in made])
-    from vr import scoring_ranks
-
+        loaded = logps.load(model, "cuda" if gpus() else "cpu", machine.threads)
+        return nullcontext(lambda made, token_logps: [logps.score_batch(*loaded, rows, token_logps) for rows in made])
     return scoring_ranks.start(model, ranks, zero3=machine.score_zero3, threads=machine.threads)
 
 
@@ -148,22 +117,8 @@ def batches(lengths: dict[int, int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _spans(row: Row) -> list[tuple[int, int]]:
-    return [row.trace] if row.answer is None else [row.trace, row.answer]
-
-
-def _length(row: Row) -> int:
-    """Tokens that the model has to read: nothing from the last span token on."""
-    return max(1, *(end - 1 for _, end in _spans(row)))
-
-
-def cost(rows: Sequence[Row]) -> int:
-    """Tokens that a batch takes, padding included."""
-    return len(rows) * max(map(_length, rows))
-
-
 def _check(number: int, row: Row) -> None:
-    for begin, end in _spans(row):
+    for begin, end in logps.spans(row):
         if not (0 <= begin <= end <= len(row.ids)) or begin == 0 < end:
             raise ValueError(
                 f"row {number}: span {begin, end} in {len(row.ids)} tokens (the first token has no log-prob)"
@@ -172,123 +127,6 @@ def _check(number: int, row: Row) -> None:
 
 def _unscored(row: Row) -> Score:
     return Score(None, row.trace[1] - row.trace[0], None, None, None)
-
-
-def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
-    """The model without its output projection, and that projection, on a torch device.
-
-    Args:
-        threads: compute threads of this process, on a CPU.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    if device == "cpu" and torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-    dtype = torch.float32 if device == "cpu" else "auto"
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False).eval().to(device)
-    return loaded.base_model, loaded.get_output_embeddings()
-
-
-def score_batch(base: Any, head: Any, rows: Sequence[Row], token_logps: bool) -> list[Score]:
-    """One forward pass for the scores of all rows, in their order.
-
-    No attention mask: padding stands after a row's tokens, where a causal model does not look, and without a mask
-    attention takes its fast causal way.
-
-    Args:
-        base: the model without its output projection, from ids to last_hidden_state.
-        head: the output projection.
-    """
-    import torch
-
-    ids_BT, places_N, targets_N = (torch.from_numpy(array).to(base.device) for array in arrays(rows))
-    with torch.inference_mode():
-        hidden_BTD = base(input_ids=ids_BT, use_cache=False).last_hidden_state
-        with _whole(head) as (weight_VD, bias_V):
-            logps_N = _logps(weight_VD, bias_V, hidden_BTD.flatten(0, 1)[places_N], targets_N)
-    return _by_row(rows, logps_N.cpu().numpy(), token_logps)
-
-
-def arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ids (B, T) with zeros after each row's, and of the N span tokens the place of the hidden state that each
-    follows from, in the flattened batch, and the id."""
-    longest = max(map(_length, rows))
-    ids_BT = np.zeros((len(rows), longest), np.int64)
-    places: list[np.ndarray] = []
-    targets: list[int] = []
-    for b, row in enumerate(rows):
-        read = row.ids[: _length(row)]
-        ids_BT[b, : len(read)] = read
-        for begin, end in _spans(row):
-            places.append(np.arange(b * longest + begin - 1, b * longest + end - 1))
-            targets += row.ids[begin:end]
-    return ids_BT, np.concatenate(places), np.array(targets, np.int64)
-
-
-@contextmanager
-def _whole(head: Any) -> Iterator[tuple[Any, Any]]:
-    """The head's weight (V, D) and bias (V) or None; put together from all ranks where ZeRO-3 has parted them."""
-    with ExitStack() as stack:
-        if hasattr(head.weight, "ds_id"):
-            import deepspeed
-
-            stack.enter_context(deepspeed.zero.GatheredParameters(list(head.parameters())))
-        yield head.weight, head.bias
-
-
-def _logps(weight_VD: Any, bias_V: Any, hidden_ND: Any, targets_N: Any) -> Any:
-    """Log-prob of each target under the head's distribution at its hidden state, N, float32."""
-    import torch
-
-    positions, vocabulary = TILES[hidden_ND.device.type]
-    weights = weight_VD.split(vocabulary)
-    biases = [None] * len(weights) if bias_V is None else bias_V.split(vocabulary)
-    tiles = list(zip(weights, biases, strict=True))
-    logps = []
-    for hidden_nD, targets_n in zip(hidden_ND.split(positions), targets_N.split(positions), strict=True):
-        target_n = torch.bmm(hidden_nD[:, None, :], weight_VD[targets_n][:, :, None])[:, 0, 0]
-        target_n = (target_n if bias_V is None else target_n + bias_V[targets_n]).float()
-        shift_n, sum_n = target_n, _sums(hidden_nD, tiles, target_n)
-        if sum_n.isinf().any():  # a target more than 88 nats below the likeliest token
-            shift_n = torch.stack([_logits(hidden_nD, tile).amax(1) for tile in tiles]).amax(0)
-            sum_n = _sums(hidden_nD, tiles, shift_n)
-        logps.append((target_n - shift_n - sum_n.log()).clamp_(max=0))  # rounding could put it above 0
-    return torch.cat(logps)
-
-
-def _sums(hidden_nD: Any, tiles: Sequence[tuple[Any, Any]], shift_n: Any) -> Any:
-    """Sum of exp(logit - shift) over the vocabulary, n.
-
-    The shift keeps it within float32. The target's own logit does so nearly always, and is known beforehand: the
-    largest one would take another pass over every tile.
-    """
-    return sum(_logits(hidden_nD, tile).sub_(shift_n[:, None]).exp_().sum(1) for tile in tiles)
-
-
-def _logits(hidden_nD: Any, tile: tuple[Any, Any]) -> Any:
-    from torch.nn import functional
-
-    return functional.linear(hidden_nD, *tile).float()
-
-
-def _by_row(rows: Sequence[Row], logps_N: np.ndarray, token_logps: bool) -> list[Score]:
-    ends = np.cumsum([end - begin for row in rows for begin, end in _spans(row)])
-    spans = iter(np.split(logps_N, ends[:-1]))
-    scores = []
-    for row in rows:
-        trace = next(spans)
-        answer = None if row.answer is None else next(spans)
-        scores.append(
-            Score(
-                trace_logp_sum=float(trace.sum(dtype=np.float64)),
-                trace_tokens=len(trace),
-                answer_logp_sum=None if answer is None else float(answer.sum(dtype=np.float64)),
-                answer_tokens=None if answer is None else len(answer),
-                trace_logps=trace.tolist() if token_logps else None,
-            )
-        )
-    return scores
 
 
 def score_traces(
@@ -326,19 +164,19 @@ def sampled_logps(traces: pl.DataFrame, token_logps: bool) -> pl.DataFrame:
     Raises:
         ValueError: a trace without them, or with another number of them than of tokens; names it.
     """
-    logps = pl.col("trace_logps")
-    bad = traces.filter((logps.list.len() != pl.col("trace_ids").list.len()) | logps.is_null())
+    per_token = pl.col("trace_logps")
+    bad = traces.filter((per_token.list.len() != pl.col("trace_ids").list.len()) | per_token.is_null())
     if bad.height:
         first = bad.select("problem_id", "seed").row(0, named=True)
         raise ValueError(f"traces: {bad.height} without the log-prob of every token, the first: {first}")
     return traces.select(
         "problem_id",
         "seed",
-        trace_logp_sum=logps.cast(pl.List(pl.Float64)).list.sum(),
-        trace_tokens=logps.list.len().cast(pl.Int32),
+        trace_logp_sum=per_token.cast(pl.List(pl.Float64)).list.sum(),
+        trace_tokens=per_token.list.len().cast(pl.Int32),
         answer_logp_sum=pl.lit(None, pl.Float64),
         answer_tokens=pl.lit(None, pl.Int32),
-        trace_logps=logps if token_logps else pl.lit(None, pl.List(pl.Float32)),
+        trace_logps=per_token if token_logps else pl.lit(None, pl.List(pl.Float32)),
     )
 
 

@@ -27,7 +27,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from vr import scoring
+from vr import logps
 from vr.machine import gpus
 from vr.tokens import Row
 
@@ -49,7 +49,7 @@ class Rank:
 
 
 @contextmanager
-def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterator[scoring.BatchScorer]:
+def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterator[logps.BatchScorer]:
     """Processes that have loaded the model, behind a function that scores batches; they end with the block.
 
     Args:
@@ -101,8 +101,8 @@ def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
 
 def _score(
     team: Sequence[Rank], zero3: bool, batches: Sequence[Sequence[Row]], token_logps: bool
-) -> list[list[scoring.Score]]:
-    shares = deal([scoring.cost(rows) for rows in batches], len(team))
+) -> list[list[logps.Score]]:
+    shares = deal([logps.cost(rows) for rows in batches], len(team))
     passes = max(map(len, shares))
     for rank, share in zip(team, shares, strict=True):
         tasks = [batches[number] for number in share] + [NOTHING] * (passes - len(share) if zero3 else 0)
@@ -110,7 +110,7 @@ def _score(
             rank.connection.send((tasks, token_logps))
         except OSError:
             raise RuntimeError(_death(rank)) from None
-    scores: dict[int, list[scoring.Score]] = {}
+    scores: dict[int, list[logps.Score]] = {}
     for share, results in zip(shares, _answers(team), strict=True):
         scores.update(zip(share, results, strict=not zero3))  # ZeRO-3: results of NOTHING may follow
     return [scores[number] for number in range(len(batches))]
@@ -156,12 +156,12 @@ def _work(connection: Connection, model: str | Path, number: int, ranks: int, po
     try:
         device = f"cuda:{number}" if gpus() else "cpu"
         if port is None:
-            loaded = scoring.load(model, device, threads)
+            loaded = logps.load(model, device, threads)
         else:
             loaded = _load_part(model, device, number, ranks, port, threads)
         connection.send((True, None))
         for batches, token_logps in _tasks(connection):
-            connection.send((True, [scoring.score_batch(*loaded, rows, token_logps) for rows in batches]))
+            connection.send((True, [logps.score_batch(*loaded, rows, token_logps) for rows in batches]))
     except Exception as error:
         traceback.print_exc()
         connection.send((False, f"{type(error).__name__}: {error}"))
@@ -183,7 +183,7 @@ def _tasks(connection: Connection) -> Iterator[tuple[list[list[Row]], bool]]:
 
 
 def _load_part(model: str | Path, device: str, number: int, ranks: int, port: int, threads: int) -> tuple[Any, Any]:
-    """`scoring.load` for one of the ranks that share a model: weights are parted while they are read."""
+    """`logps.load` for one of the ranks that share a model: weights are parted while they are read."""
     os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
     os.environ |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

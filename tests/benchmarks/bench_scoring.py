@@ -30,7 +30,7 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from vr import scoring
+from vr import logps, scoring
 from vr.machine import Machine
 from vr.tokens import Row
 
@@ -91,8 +91,8 @@ def reference(model: Any, rows: Sequence[Row]) -> list[tuple[float, float]]:
 
 @torch.inference_mode()
 def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
-    """Hidden states and output projection of what `scoring.score_batch` needs, in its tiles; nothing is kept."""
-    positions, vocabulary = scoring.TILES["cpu"]
+    """Hidden states and output projection of what `logps.score_batch` needs, in its tiles; nothing is kept."""
+    positions, vocabulary = logps.TILES["cpu"]
     for ids_BT, places_N in batches:
         hidden_ND = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state.flatten(0, 1)[places_N]
         for hidden_nD in hidden_ND.split(positions):
@@ -102,8 +102,8 @@ def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
 
 def prepared(rows: Sequence[Row], budget: int) -> list[tuple[Any, Any]]:
     """ids and places of the batches that ours makes of the rows."""
-    lengths = {number: scoring.cost([row]) for number, row in enumerate(rows)}
-    made = [scoring.arrays([rows[n] for n in numbers]) for numbers in scoring.batches(lengths, budget)]
+    lengths = {number: logps.cost([row]) for number, row in enumerate(rows)}
+    made = [logps.arrays([rows[n] for n in numbers]) for numbers in scoring.batches(lengths, budget)]
     return [(torch.from_numpy(ids_BT), torch.from_numpy(places_N)) for ids_BT, places_N, _ in made]
 
 
@@ -123,7 +123,7 @@ def measure(folder: Path, rows: Sequence[Row], repeats: int, threads: int, budge
     """Times of all ways on the same rows; ours also with other token budgets."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     begin = time.process_time()
-    scoring.load(folder, "cpu", threads)
+    logps.load(folder, "cpu", threads)
     load_s = time.process_time() - begin
     batches = prepared(rows, scoring.token_budget(Machine()))
     with ExitStack() as stack:
