@@ -3,7 +3,7 @@
 Programs: 200 small programs of 5 tests each, against a runner that starts a Python for every test.
 Mathematics: pairs of the ordinary kinds on one core, against math-verify as it comes; and how many of the
 labelled pairs each gets right. Rates are per second of wall time, and of processor time, which a busy
-machine changes less. Prints a table and writes JSON. Nothing here is asserted.
+machine changes less: medians of three runs. Prints a table and writes JSON. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from vr.verify.verifying import n_cores
 ROOT = Path(__file__).parents[2]
 LABELLED = ROOT.parent / "shared" / "labelled" / "math_pairs.jsonl"
 N_PROGRAMS, N_TESTS, N_PAIRS = 200, 5, 1500
+N_RUNS = 3
 EXTRAORDINARY = {"huge", "long", "malformed"}
 
 PROGRAMS = [
@@ -40,15 +42,19 @@ PROGRAMS = [
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """(result, wall seconds, processor seconds of this process and its finished children)."""
+    """(result, wall seconds, processor seconds of this process and its finished children): medians of several runs."""
 
     def processor() -> float:
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
-    wall, cpu = time.monotonic(), processor()
-    result = work()
-    return result, time.monotonic() - wall, processor() - cpu
+    walls, cpus = [], []
+    for _ in range(N_RUNS):
+        wall, cpu = time.monotonic(), processor()
+        result = work()
+        walls.append(time.monotonic() - wall)
+        cpus.append(processor() - cpu)
+    return result, statistics.median(walls), statistics.median(cpus)
 
 
 def program_tasks() -> tuple[list[Task], list[str]]:
