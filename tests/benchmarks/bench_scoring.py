@@ -206,10 +206,9 @@ def main() -> None:
     results["long"] |= {"extra_mib": extra, "share_of_memory": round(extra["ours"] / extra["reference"], 4)}
     for rows, result in results.items():
         print(f"\n{rows + ' rows':28}{'median s':>10}{'rows/s':>10}{'tokens/s':>10}")
-        for way, found in result.pop("ways").items():
+        for way, found in result["ways"].items():
             print(f"{way:28}{found['median_s']:>10}{found['rows_per_s']:>10}{found['tokens_per_s']:>10}")
-            result[way] = found
-        print("\n".join(f"  {key}: {value}" for key, value in result.items() if key not in {"ours", "reference"}))
+        print("\n".join(f"  {key}: {value}" for key, value in result.items() if key != "ways"))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps({"threads": options.threads, "results": results}, indent=1) + "\n")
     print(f"written to {options.json}")
