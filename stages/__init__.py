@@ -105,7 +105,7 @@ def run(main: Callable[..., None]) -> None:
     for noisy in ("httpx", "filelock", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    _end_with_parent()
+    _end_in_order()
     try:
         main(**arguments)
     except (ValueError, OSError, RuntimeError) as error:
@@ -115,15 +115,15 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(f"{name}: interrupted")
 
 
-def _end_with_parent() -> None:
-    """Let SIGTERM end this process in order, and be sent when DVC is killed: DVC could not use what came after.
+def _end_in_order() -> None:
+    """Let SIGTERM end this process in order, and be sent to it when DVC is killed: DVC could not use what came after.
 
-    (It would delete the output of a run that it had not seen end, and begin again.)
+    (It would delete the output of a stage that it had not seen end, and begin again.)
     """
 
     def end(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    if sys.platform == "linux":
+    if "DVC_STAGE" in os.environ and sys.platform == "linux":  # not where a person left it running with nohup
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
