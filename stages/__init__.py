@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -42,8 +43,9 @@ def machine() -> Machine:
         return Machine()
     try:
         return Machine(**_yaml(path))
-    except ValueError as error:
-        raise ValueError(f"machine.yaml: {error}") from error
+    except ValidationError as error:
+        entries = (f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
+        raise ValueError("\n".join(f"machine.yaml: {entry}" for entry in entries)) from error
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -112,6 +112,13 @@ def test_a_missing_model_is_named(tables_of_one_trace):
     assert "no such model" in run(tables_of_one_trace, "trace_sampler", "models/q", "sampler.json")
 
 
+def test_every_bad_entry_of_machine_yaml_is_named(tables_of_one_trace):
+    (tables_of_one_trace / "machine.yaml").write_text("{shard_rows: 0, score_rank: 2}")
+    complaint = run(tables_of_one_trace, "verify_answers", "problems.parquet", "answers.parquet", "out.parquet")
+    assert "machine.yaml: shard_rows = 0: Input should be greater than 0" in complaint
+    assert "machine.yaml: score_rank = 2: Extra inputs are not permitted" in complaint
+
+
 def test_weights_from_lists_that_were_not_kept_name_the_switch_that_keeps_them(tables_of_one_trace):
     switch = {"  token_logps: false    # true: sum": "  token_logps: true    # true: sum"}
     complaint = run(tables_of_one_trace, *WEIGH, params=ONE_SEED | switch)
