@@ -39,7 +39,7 @@ TINY = {
 }
 
 
-MACHINE = "{shard_rows: 4, max_sequences: 4, score_tokens: 128}"
+MACHINE = "{shard_rows: 1, max_sequences: 4, score_tokens: 128}"
 """Small steps, so that a run can be caught in the middle."""
 
 
