@@ -10,8 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from vr import work
 from vr.machine import Machine
-from vr.params import Params
+from vr.params import Params, complaint
 
 P = TypeVar("P", bound=Params)
 WORK = Path(".work")
@@ -44,8 +44,8 @@ def machine() -> Machine:
     try:
         return Machine(**_yaml(path))
     except ValidationError as error:
-        entries = (f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors())
-        raise ValueError("\n".join(f"machine.yaml: {entry}" for entry in entries)) from error
+        items = ((".".join(map(str, item["loc"])), item) for item in error.errors())
+        raise ValueError("\n".join(complaint("machine.yaml", entry, item) for entry, item in items)) from error
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -67,19 +67,17 @@ def prompt(path: Path) -> str:
     return text
 
 
-@contextmanager
-def unfinished(out: Path, *inputs: Any) -> Iterator[Path]:
+def unfinished(out: Path, *inputs: Any) -> AbstractContextManager[Path]:
     """The work folder for the table `out`: found again by a run with the same inputs and the same code, and no other.
 
     Args:
         inputs: all that the rows of `out` follow from: paths stand for their content, the rest is JSON-able.
 
     Raises:
-        RuntimeError: another process is at work on the same table; says which.
+        RuntimeError: on entering: another process is at work on the same table; says which.
     """
     code = sorted(path for package in ("vr", "stages") for path in (_ROOT / package).rglob("*.py"))
-    with work.folder(WORK, f"{out.parent.name}-{out.stem}", work.fingerprint(out.name, *inputs, *code)) as folder:
-        yield folder
+    return work.folder(WORK, f"{out.parent.name}-{out.stem}", work.fingerprint(out.name, *inputs, *code))
 
 
 def counts(frame: pl.DataFrame, column: str) -> str:

@@ -55,9 +55,14 @@ def _readable(error: Exception, cls: type[Params]) -> str:
         path = [str(part) for part in item["loc"]]
         if path and path[0] not in cls.shared:
             path.insert(0, cls.section)
-        shown = "" if not path or item["type"] == "missing" else f" = {item['input']!r}"
-        lines.append(f"params.yaml: {'.'.join(path) or cls.section}{shown}: {item['msg']}")
+        lines.append(complaint("params.yaml", ".".join(path) or cls.section, item))
     return "\n".join(lines)
+
+
+def complaint(file: str, entry: str, item: Mapping[str, Any]) -> str:
+    """One line for one error of a ValidationError: the file, its entry, the value there and what is wrong with it."""
+    shown = "" if not item["loc"] or item["type"] == "missing" else f" = {item['input']!r}"
+    return f"{file}: {entry}{shown}: {item['msg']}"
 
 
 class Problems(Params):

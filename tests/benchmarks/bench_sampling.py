@@ -8,8 +8,6 @@ of medians and writes JSON. Nothing here is asserted.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import statistics
 import tempfile
@@ -18,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measuring import command_line, write_json
 from vr import prompts, sampling, tokens
 from vr.base_model import make_miniature
 from vr.machine import Machine
 
-ROOT = Path(__file__).parents[2]
 N_REQUESTS, MAX_TOKENS, N_REPEATS = 300, 96, 5
 MACHINE = Machine(threads=1, kv_cache_gib=1)
 TEMPERATURE, TOP_P, END = 0.7, 0.9, prompts.END_THOUGHT
@@ -115,8 +113,7 @@ def bench(llm: Any, requests: list[sampling.Request]) -> dict[str, dict[str, Any
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=ROOT / ".work" / "bench_sampling.json", help="where to write")
+    parser = command_line(__doc__, "bench_sampling")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = sampling.engine_settings(small_model(Path(folder)), MACHINE)
@@ -131,9 +128,7 @@ def main() -> None:
             f"{name:24}{row['requests']:>9}{row['tokens']:>8}{row['wall_s']:>8}{row['cpu_s']:>8}"
             f"{row['wall_ratio']:>12}{row['cpu_ratio']:>11}"
         )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"repeats": N_REPEATS, "results": results}, indent=1) + "\n")
-    print(f"written to {options.json}")
+    write_json({"repeats": N_REPEATS, "results": results}, options.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Nothing here is asserted.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import subprocess
@@ -30,11 +29,11 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
 from vr import logps, scoring
 from vr.machine import Machine
 from vr.tokens import Row
 
-ROOT = Path(__file__).parents[2]
 MINIATURE = {"hidden_size": 64, "layers": 3, "vocabulary": 512}
 STAND_IN = {"hidden_size": 256, "layers": 2, "vocabulary": 151_936}
 N_SHORT, SHORT_REPEATS, N_LONG, LONG_REPEATS, LONG = 300, 9, 2, 3, 4096
@@ -151,12 +150,6 @@ def measure(folder: Path, rows: Sequence[Row], repeats: int, threads: int, budge
     }
 
 
-def memory_kib(name: str) -> int:
-    """A line of this process's status (VmRSS: memory now; VmHWM: at its highest)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
 def extra_memory(folder: Path, way: str, threads: int) -> int:
     """MiB at the highest point of scoring one long row, less what the process with its loaded model has."""
     (row,) = make_rows(1, STAND_IN["vocabulary"], LONG, LONG)
@@ -168,10 +161,10 @@ def extra_memory(folder: Path, way: str, threads: int) -> int:
             return reference(model, rows) if model else score(rows, False)
 
         work(start)
-        before = memory_kib("VmRSS")
+        before = memory_bytes("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
         work([row])
-    return (memory_kib("VmHWM") - before) // 1024
+    return (memory_bytes("VmHWM") - before) // 2**20
 
 
 def in_a_new_process(folder: Path, way: str, threads: int) -> int:
@@ -183,8 +176,7 @@ def in_a_new_process(folder: Path, way: str, threads: int) -> int:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=ROOT / ".work" / "bench_scoring.json", help="where to write")
+    parser = command_line(__doc__, "bench_scoring")
     parser.add_argument("--threads", type=int, default=1, help="compute threads of every way")
     parser.add_argument("--memory", nargs=2, metavar=("MODEL", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -209,9 +201,7 @@ def main() -> None:
         for way, found in result["ways"].items():
             print(f"{way:28}{found['median_s']:>10}{found['rows_per_s']:>10}{found['tokens_per_s']:>10}")
         print("\n".join(f"  {key}: {value}" for key, value in result.items() if key != "ways"))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"threads": options.threads, "results": results}, indent=1) + "\n")
-    print(f"written to {options.json}")
+    write_json({"threads": options.threads, "results": results}, options.json)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from stages import build_final, weigh
+from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
 from vr import prompts, sft, tables, tokens, weights
 
-ROOT = Path(__file__).parents[2]
 N_QUESTIONS, N_TRACES, VOCABULARY = 16710, 8, 151936
 N_LISTED = (500, 3000, 6000)
 """Questions whose traces have per-token lists: the first number is timed against the reference, all are measured."""
@@ -271,12 +271,6 @@ def seconds(work: Callable[[], None]) -> tuple[float, float]:
     return time.monotonic() - wall, time.process_time() - cpu
 
 
-def peak_bytes() -> int:
-    """The highest resident memory of this process so far (getrusage would count the parent's)."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
 def in_a_process(name: str, folder: Path) -> dict[str, Any]:
     """One measurement in a fresh process."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_tables", "--measure", name, "--folder", str(folder)]
@@ -287,11 +281,10 @@ def in_a_process(name: str, folder: Path) -> dict[str, Any]:
 
 def measure(name: str, folder: Path) -> None:
     """What the fresh process does: prints its result as JSON."""
-    before = peak_bytes()
+    before = memory_bytes("VmHWM")
     result = MEASUREMENTS[name](folder)
-    print(
-        json.dumps(result | {"extra_mib": round((peak_bytes() - before) / MIB), "peak_mib": round(peak_bytes() / MIB)})
-    )
+    peak = memory_bytes("VmHWM")
+    print(json.dumps(result | {"extra_mib": round((peak - before) / MIB), "peak_mib": round(peak / MIB)}))
 
 
 def sizes(path: Path, list_column: str) -> dict[str, Any]:
@@ -358,8 +351,7 @@ def bench(folder: Path, n_questions: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=ROOT / ".work" / "bench_tables.json", help="where to write")
+    parser = command_line(__doc__, "bench_tables")
     parser.add_argument("--questions", type=int, default=N_QUESTIONS, help="how large the run is")
     parser.add_argument("--measure", choices=MEASUREMENTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -378,9 +370,7 @@ def main() -> None:
     print(f"largest difference of a weight: {row_by_row['max_difference']:.1e}")
     for name, row in results["bytes"].items():
         print(f"{name}: {row}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"written to {options.json}")
+    write_json(results, options.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ machine changes less: medians of three runs. Prints a table and writes JSON. Not
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import resource
@@ -22,12 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.measuring import ROOT, command_line, write_json
 from tests.verify.math_pairs import PAIRS
 from vr.verify import Task, verify
 from vr.verify.isolation import choose_level
 from vr.verify.verifying import n_cores
 
-ROOT = Path(__file__).parents[2]
 LABELLED = ROOT.parent / "shared" / "labelled" / "math_pairs.jsonl"
 N_PROGRAMS, N_TESTS, N_PAIRS = 200, 5, 1500
 N_RUNS = 3
@@ -149,8 +148,7 @@ def rates(n_done: int, wall: float, cpu: float) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=ROOT / ".work" / "bench_verify.json", help="where to write")
+    parser = command_line(__doc__, "bench_verify")
     options = parser.parse_args()
     workers = min(2, n_cores())
     results = {**bench_programs(workers), **bench_math()}
@@ -159,9 +157,7 @@ def main() -> None:
         false_equal = row.get("false_equal", "")
         right = f"{row['right']}/{row['pairs']}" if "right" in row else ""
         print(f"{name:34}{row['done']:>7}{row['per_s']:>9}{row['per_cpu_s']:>11}{right:>11}{false_equal:>9}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"workers": workers, "results": results}, indent=1) + "\n")
-    print(f"written to {options.json}")
+    write_json({"workers": workers, "results": results}, options.json)
 
 
 if __name__ == "__main__":
