@@ -4,18 +4,21 @@ This module is what they share: reading params.yaml and machine.yaml, and turnin
 """
 
 import argparse
-import ctypes
+import contextlib
 import inspect
 import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
+import psutil
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -28,7 +31,6 @@ P = TypeVar("P", bound=Params)
 WORK = Path(".work")
 """What an interrupted stage had done; untracked, and emptied when the stage ends."""
 _ROOT = Path(__file__).parents[1]
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def params(cls: type[P]) -> P:
@@ -125,5 +127,21 @@ def _end_in_order() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":  # not where a person left it running with nohup
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+    if "DVC_STAGE" in os.environ and (dvc := _dvc()):  # not where a person left it running with nohup
+        threading.Thread(target=_end_after, args=[dvc], daemon=True, name="end-after-dvc").start()
+
+
+def _dvc() -> psutil.Process | None:
+    """The DVC that started this stage: its parent, or that of a shell in between that waits (dash does, bash not)."""
+    parent = psutil.Process().parent()
+    if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
+        return parent.parent()
+    return parent
+
+
+def _end_after(dvc: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:  # dead, though whoever started it may not know
+            time.sleep(0.1)
+    # The main thread itself, so that a call in which it waits is broken off.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
