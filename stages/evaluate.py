@@ -42,8 +42,7 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
             (_task(asked.row(n, named=True), row) for n, row in zip(numbers, to_judge, strict=True)),
             kinds=set(asked["verifier"]),
             total=len(numbers),
-            workers=here.verify_workers,
-            allow_unsafe=here.allow_unsafe_execution,
+            **here.judging,
             progress=True,
         )
         for n, row, verdict in zip(numbers, to_write, verdicts, strict=True):
@@ -63,10 +62,14 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
         response_types = {name: types[name] for name in ("text", "response_tokens", "finish")}
         frames = shards.rows(folder / "drawn", asked.height, drawn, response_types, shard_rows=here.shard_rows)
         responses = (row for frame in frames for row in frame.iter_rows(named=True))
-        frames = shards.rows(
-            folder / "judged", asked.height, lambda n: judged(n, responses), types, shard_rows=here.shard_rows
+        shards.write(
+            folder / "judged",
+            asked.height,
+            lambda numbers: judged(numbers, responses),
+            evals,
+            tables.Evals,
+            shard_rows=here.shard_rows,
         )
-        tables.write_batches(frames, evals, tables.Evals)
     outcome = tables.read(evals, tables.Evals, ("outcome",))
     logging.info("%s: %d answers: %s", model.name, outcome.height, counts(outcome, "outcome"))
 

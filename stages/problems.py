@@ -22,9 +22,7 @@ def main(problems: Path) -> None:
         verify.Task(verifier, prompts.split_response(solution)[1], reference, tests)
         for _, verifier, solution, reference, tests in rows
     ]
-    verdicts = verify.verify(
-        tasks, workers=here.verify_workers, allow_unsafe=here.allow_unsafe_execution, progress=True
-    )
+    verdicts = verify.verify(tasks, **here.judging, progress=True)
     failed = [(row[0], v.outcome, v.detail) for row, v in zip(rows, verdicts, strict=True) if v.outcome != "correct"]
     logging.info("own solutions: %d of %d correct", len(rows) - len(failed), len(rows))
     if failed:

@@ -59,8 +59,7 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: P
 
     with unfinished(answers, problems, traces, initial, reasoner, p.model_dump()) as folder:
         total = finished.height * p.samples
-        frames = shards.rows(folder, total, drawn, tables.types(tables.Answers), shard_rows=here.shard_rows)
-        tables.write_batches(frames, answers, tables.Answers)
+        shards.write(folder, total, drawn, answers, tables.Answers, shard_rows=here.shard_rows)
     finish = tables.read(answers, tables.Answers, ("finish",))
     skipped = sampled.height - finished.height
     logging.info("seed %d: %d answers: %s; %d unfinished traces", seed, total, counts(finish, "finish"), skipped)

@@ -52,8 +52,7 @@ def main(problems: Path, sampler: Path, reasoner: Path, posterior: Path, traces:
             )
 
     with unfinished(traces, problems, sampler, reasoner, posterior, p.model_dump()) as folder:
-        frames = shards.rows(folder, train.height, drawn, tables.types(tables.Traces), shard_rows=here.shard_rows)
-        tables.write_batches(frames, traces, tables.Traces)
+        shards.write(folder, train.height, drawn, traces, tables.Traces, shard_rows=here.shard_rows)
     finish = tables.read(traces, tables.Traces, ("finish",))
     logging.info("seed %d: %d traces: %s", seed, finish.height, counts(finish, "finish"))
 

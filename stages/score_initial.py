@@ -34,8 +34,7 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Pat
         def scored(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
             return scoring.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
 
-        frames = shards.rows(folder, sampled.height, scored, tables.types(tables.Logps), shard_rows=here.shard_rows)
-        tables.write_batches(frames, logps, tables.Logps)
+        shards.write(folder, sampled.height, scored, logps, tables.Logps, shard_rows=here.shard_rows)
     written = tables.read(logps, tables.Logps, ("trace_logp_sum", "trace_tokens"))
     logging.info(
         "%d traces, %d tokens; %d not scorable",

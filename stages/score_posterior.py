@@ -48,9 +48,7 @@ def main(
             some = sampled.gather_every(max(1, sampled.height // COMPARED_TRACES))
             compared = scoring.differences(some["trace_logps"], score(rows_of(some), True))
         else:
-            types = tables.types(tables.Logps)
-            frames = shards.rows(folder, sampled.height, scored, types, shard_rows=here.shard_rows)
-            tables.write_batches(frames, logps, tables.Logps)
+            shards.write(folder, sampled.height, scored, logps, tables.Logps, shard_rows=here.shard_rows)
     written = tables.read(logps, tables.Logps, ("trace_logp_sum", "trace_tokens"))
     summary = {
         "logps_from": p.posterior_logps,

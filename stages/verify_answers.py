@@ -31,21 +31,12 @@ def main(problems: Path, answers: Path, verifications: Path) -> None:
             first += batch.height
 
     def judged(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
-        verdicts = verify.verify(
-            tasks(set(numbers)),
-            kinds=kinds,
-            total=len(numbers),
-            workers=here.verify_workers,
-            allow_unsafe=here.allow_unsafe_execution,
-            progress=True,
-        )
+        verdicts = verify.verify(tasks(set(numbers)), kinds=kinds, total=len(numbers), **here.judging, progress=True)
         for n, verdict in zip(numbers, verdicts, strict=True):
             yield n, keys.row(n, named=True) | asdict(verdict)
 
     with unfinished(verifications, problems, answers) as folder:
-        columns = tables.types(tables.Verifications)
-        frames = shards.rows(folder, keys.height, judged, columns, shard_rows=here.shard_rows)
-        tables.write_batches(frames, verifications, tables.Verifications)
+        shards.write(folder, keys.height, judged, verifications, tables.Verifications, shard_rows=here.shard_rows)
     outcome = tables.read(verifications, tables.Verifications, ("outcome",))
     logging.info("%d answers: %s", outcome.height, counts(outcome, "outcome"))
 

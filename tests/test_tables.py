@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -160,15 +159,6 @@ def test_pieces_that_fail_midway_leave_nothing(tmp_path):
     with pytest.raises(RuntimeError, match=r"^engine ended$"):
         tables.write_batches(pieces(), tmp_path / "l", tables.Likelihood)
     assert os.listdir(tmp_path) == []
-
-
-def test_what_a_killed_run_had_half_written_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    for pid in (dead.pid, os.getppid()):
-        (tmp_path / f".l.{pid}.part").write_bytes(b"PAR1 half")
-    tables.write(weights_of("a"), tmp_path / "l", tables.Likelihood)
-    assert sorted(os.listdir(tmp_path)) == [f".l.{os.getppid()}.part", "l"]
 
 
 def test_log_probs_of_tokens_come_back_to_the_last_bit(tmp_path):

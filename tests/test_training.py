@@ -213,7 +213,7 @@ def serve(jobs: list[tuple[dict[str, Any], int, bool]]) -> None:
     from llamafactory.train.tuner import run_exp
 
     for job, ranks, stock in jobs:
-        port, children = training._free_port(), []
+        port, children = training.free_port(), []
         for rank in range(ranks):
             child = os.fork()
             if child == 0:

@@ -86,3 +86,29 @@ with work.folder(Path({str(tmp_path)!r}), "stage", "f1"):
     with work.folder(tmp_path, "stage", "f1") as here:
         assert (here / "theirs").exists()
         assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
+
+
+def test_whole_puts_a_file_in_place_only_when_its_writing_went_well(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file"
+
+    def write(text: str, *, fails: bool) -> None:
+        with work.whole(file) as part:
+            part.write_text(text)
+            if fails:
+                raise ValueError("stop")
+
+    write("first", fails=False)
+    with pytest.raises(ValueError, match="stop"):
+        write("half", fails=True)
+    assert file.read_text() == "first"
+    assert os.listdir(file.parent) == ["file"]
+
+
+def test_whole_removes_what_dead_writers_of_the_same_file_have_left_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    for name in (f".file.{dead.pid}.part", f".file.{os.getppid()}.part", f".other.{dead.pid}.part"):
+        (tmp_path / name).write_text("half")
+    with work.whole(tmp_path / "file") as part:
+        part.write_text("done")
+    assert sorted(os.listdir(tmp_path)) == [f".file.{os.getppid()}.part", f".other.{dead.pid}.part", "file"]

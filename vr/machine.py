@@ -4,7 +4,8 @@ What machine.yaml leaves out is found out from the machine; changing any of it i
 """
 
 import os
-from typing import Annotated, Literal
+import socket
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,6 +47,11 @@ class Machine(BaseModel):
     threads: Positive = 1
     """compute threads a CPU process; small models are slower with more"""
 
+    @property
+    def judging(self) -> dict[str, Any]:
+        """What `verify.verify` has to know of this machine."""
+        return {"workers": self.verify_workers, "allow_unsafe": self.allow_unsafe_execution}
+
 
 def gpus() -> int:
     """GPUs that torch sees, without importing torch where no driver is."""
@@ -54,3 +60,10 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def free_port() -> int:
+    """A TCP port of this machine where nobody listens, for processes that have to find each other."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

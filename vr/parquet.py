@@ -5,7 +5,6 @@ names the file, the column or rule and the first offending key. Knows no table: 
 schema's (vr/tables.py).
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,8 @@ import dataframely as dy
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from vr import work
 
 ROW_GROUP_BYTES = 16 << 20  # in memory; a reader that streams row groups needs no more than a few of these
 
@@ -47,10 +48,16 @@ def read_batches(
     def batches() -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
-                frame = pl.DataFrame(file.read_row_group(number, columns=wanted, use_threads=False))
-                yield validate(frame, _only(schema, wanted), str(path))
+                yield _row_group(file, number, wanted, schema, path)
 
     return batches()
+
+
+def _row_group(
+    file: pq.ParquetFile, number: int, columns: list[str], schema: type[dy.Schema], path: str | Path
+) -> pl.DataFrame:
+    frame = pl.DataFrame(file.read_row_group(number, columns=columns, use_threads=False))
+    return validate(frame, _only(schema, columns), str(path))
 
 
 class ByProblem:
@@ -62,16 +69,17 @@ class ByProblem:
 
     def __init__(self, path: str | Path, schema: type[dy.Schema], columns: Sequence[str]) -> None:
         """Raises FileNotFoundError, ValueError as `read`."""
-        self._path, self._columns = Path(path), _columns_in(Path(path), schema, columns)
-        self._schema = _only(schema, self._columns)
-        read(path, schema, [name for name in schema.primary_key() if name in self._columns])
+        self._path, self._schema, self._columns = Path(path), schema, _columns_in(Path(path), schema, columns)
         self._empty = _empty(schema).select(self._columns)
+        ids = read(path, schema, [name for name in schema.primary_key() if name in self._columns])["problem_id"]
         self._groups: dict[str, list[int]] = {}
+        begin = 0
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
-                ids = pl.DataFrame(file.read_row_group(number, columns=["problem_id"]))["problem_id"]
-                for problem_id in ids.unique():
+                rows = file.metadata.row_group(number).num_rows
+                for problem_id in ids.slice(begin, rows).unique():
                     self._groups.setdefault(problem_id, []).append(number)
+                begin += rows
         self._read = lru_cache(maxsize=2)(self._group)
 
     def rows(self, problem_ids: Sequence[str]) -> pl.DataFrame:
@@ -82,8 +90,7 @@ class ByProblem:
 
     def _group(self, number: int) -> pl.DataFrame:
         with pq.ParquetFile(self._path) as file:
-            frame = pl.DataFrame(file.read_row_group(number, columns=self._columns, use_threads=False))
-        return validate(frame, self._schema, str(self._path))
+            return _row_group(file, number, self._columns, self._schema, self._path)
 
 
 def write(frame: pl.DataFrame, path: str | Path, schema: type[dy.Schema]) -> None:
@@ -106,9 +113,6 @@ def write_batches(frames: Iterable[pl.DataFrame], path: str | Path, schema: type
         ValueError, OSError: as `write`; whatever `frames` raises. Nothing is then left under the final name.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_parts_of_the_dead(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     keys = [_empty(schema).select(schema.primary_key())]
 
     def validated() -> Iterator[pl.DataFrame]:
@@ -117,25 +121,24 @@ def write_batches(frames: Iterable[pl.DataFrame], path: str | Path, schema: type
             keys.append(valid.select(schema.primary_key()))
             yield valid
 
-    writer = None
-    try:
-        with _named(path):
-            writer = _writer(part, schema)
-        for group in _row_groups(validated()):
+    with work.whole(path) as part:
+        writer = None
+        try:
             with _named(path):
-                writer.write_table(_arrow(group).cast(writer.schema), row_group_size=group.height)
-        repeated = pl.concat(keys).filter(pl.struct(schema.primary_key()).is_duplicated())
-        if repeated.height:
-            first = repeated.row(0, named=True)
-            raise ValueError(f"{path}: duplicate key: {repeated.height} row(s), the first: {first}")
-        with _named(path):
-            writer.close()
-            os.replace(part, path)
-    finally:
-        with suppress(OSError, pa.ArrowException):  # it was not to be, the reason is on its way up
-            if writer is not None:
+                writer = _writer(part, schema)
+            for group in _row_groups(validated()):
+                with _named(path):
+                    writer.write_table(_arrow(group).cast(writer.schema), row_group_size=group.height)
+            repeated = pl.concat(keys).filter(pl.struct(schema.primary_key()).is_duplicated())
+            if repeated.height:
+                first = repeated.row(0, named=True)
+                raise ValueError(f"{path}: duplicate key: {repeated.height} row(s), the first: {first}")
+            with _named(path):
                 writer.close()
-        part.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError, pa.ArrowException):  # it was not to be, the reason is on its way up
+                if writer is not None:
+                    writer.close()
 
 
 def _row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -182,14 +185,6 @@ def _writer(part: Path, schema: type[dy.Schema]) -> pq.ParquetWriter:
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())  # plain strings, which every reader knows
-
-
-def _remove_parts_of_the_dead(path: Path) -> None:
-    """What runs that were killed while they wrote this table have left."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        pid = part.name.split(".")[-2]
-        if not Path("/proc", pid).exists():
-            part.unlink(missing_ok=True)
 
 
 def _empty(schema: type[dy.Schema]) -> pl.DataFrame:

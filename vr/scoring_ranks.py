@@ -15,7 +15,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vr import logps
-from vr.machine import gpus
+from vr.machine import free_port, gpus
 from vr.tokens import Row
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterat
         RuntimeError: a rank failed or died, here or in the function.
     """
     context = multiprocessing.get_context("spawn")
-    port = _free_port() if zero3 else None
+    port = free_port() if zero3 else None
     team: list[Rank] = []
     try:
         for number in range(ranks):
@@ -80,12 +79,6 @@ def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterat
             rank.process.kill()
         for rank in team:
             rank.process.join()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:

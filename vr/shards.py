@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
+
+from vr import parquet, work
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,25 @@ def rows(
         yield pl.concat(frames).sort("number").drop("number")
 
 
+def write(
+    folder: Path,
+    total: int,
+    make: Callable[[list[int]], Iterable[tuple[int, Row]]],
+    table: Path,
+    schema: type[dy.Schema],
+    *,
+    shard_rows: int,
+) -> None:
+    """The table of `rows`, validated and written by `parquet.write_batches`.
+
+    Raises:
+        OSError, RuntimeError: as `rows`.
+        ValueError: as `parquet.write_batches`.
+    """
+    frames = rows(folder, total, make, parquet.types(schema), shard_rows=shard_rows)
+    parquet.write_batches(frames, table, schema)
+
+
 def blocks(numbers: Sequence[int], size: int, total: int) -> Iterator[list[int]]:
     """All numbers of every block of `size` (of 0 .. total - 1) in which one of `numbers` lies, block by block.
 
@@ -94,12 +116,10 @@ def _save(
 
     def save() -> None:
         file = folder / f"{next(file_number):06}.parquet"
-        part = file.with_suffix(".part")
         try:
-            pl.DataFrame(held, schema=dict(columns), orient="row").write_parquet(part)
-            part.rename(file)
+            with work.whole(file) as part:
+                pl.DataFrame(held, schema=dict(columns), orient="row").write_parquet(part)
         except (pl.exceptions.PolarsError, OSError) as error:
-            part.unlink(missing_ok=True)
             raise OSError(f"{file}: cannot be written: {error}") from error
         else:
             shards[file] = [row["number"] for row in held]

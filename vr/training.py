@@ -8,7 +8,6 @@ hands the model over. It knows no stage and no params.yaml, and trains on one no
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from array import array
@@ -24,7 +23,7 @@ from typing import Any
 import polars as pl
 
 from vr import sft, work
-from vr.machine import Machine, gpus
+from vr.machine import Machine, free_port, gpus
 from vr.params import Train
 from vr.sft import Statistics, WeightedRow
 
@@ -56,10 +55,8 @@ class Training:
             OSError: a file cannot be written.
         """
         for frame, path in ((pl.DataFrame([asdict(self.statistics)]), statistics), (self.curves, curves)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            frame.write_csv(part)
-            part.replace(path)
+            with work.whole(path) as part:
+                frame.write_csv(part)
 
 
 @dataclass(frozen=True)
@@ -336,15 +333,9 @@ def _environment(layout: Layout, threads: int) -> dict[str, str]:
             "LOCAL_RANK": "0",
             "LOCAL_WORLD_SIZE": "1",
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(_free_port()),
+            "MASTER_PORT": str(free_port()),
         }
     return env
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

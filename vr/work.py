@@ -1,7 +1,7 @@
 """Work folders: where a stage keeps what it has done so far, so that the next run can pick it up after a kill.
 
 A folder is keyed by a fingerprint of all that the work follows from, and belongs to one run at a time. It is for
-unfinished work only: what a stage hands on goes to its outputs. Knows nothing of what stands in the folder.
+unfinished work only: what a stage hands on goes to its outputs, by way of `whole`. Knows nothing of what is in them.
 Locks are `flock`s: they hold between processes of one machine and vanish with the process that held them.
 """
 
@@ -79,6 +79,24 @@ def folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
         here.mkdir(exist_ok=True)
         yield here
         shutil.rmtree(here)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when the block ends well: never half a file.
+
+    What runs that were killed while they wrote the same file have left is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        if not Path("/proc", left.name.split(".")[-2]).exists():
+            left.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
