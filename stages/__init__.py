@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,23 @@ def machine() -> Machine:
     except ValidationError as error:
         items = ((".".join(map(str, item["loc"])), item) for item in error.errors())
         raise ValueError("\n".join(complaint("machine.yaml", entry, item) for entry, item in items)) from error
+
+
+def complaints() -> list[str]:
+    """What is wrong in params.yaml, for whichever stage, and in machine.yaml: a line or more each."""
+    found: dict[str, None] = {}  # a shared entry is read by several stages: say it once
+    readers: list[Callable[[], Any]] = [*(partial(params, section) for section in _sections(Params)), machine]
+    for read in readers:
+        try:
+            read()
+        except (ValueError, OSError) as error:
+            found |= dict.fromkeys(str(error).splitlines())
+    return list(found)
+
+
+def _sections(cls: type[Params]) -> list[type[Params]]:
+    here = [cls] if hasattr(cls, "section") else []
+    return here + [section for child in cls.__subclasses__() for section in _sections(child)]
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -91,7 +109,8 @@ def counts(frame: pl.DataFrame, column: str) -> str:
 def run(main: Callable[..., None]) -> None:
     """Run a stage from the command line: its arguments are the function's, all paths.
 
-    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1.
+    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1; so is
+    an entry of params.yaml that is bad for another stage, lest it be found after hours of work.
     """
     name = Path(inspect.getfile(main)).stem
     module = inspect.getmodule(main)
@@ -109,6 +128,8 @@ def run(main: Callable[..., None]) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _end_in_order()
     try:
+        if found := complaints():
+            raise ValueError("\n".join(found))
         main(**arguments)
     except (ValueError, OSError, RuntimeError) as error:
         logging.getLogger(name).debug("", exc_info=True)
@@ -133,10 +154,12 @@ def _end_in_order() -> None:
 
 def _dvc() -> psutil.Process | None:
     """The DVC that started this stage: its parent, or that of a shell in between that waits (dash does, bash not)."""
-    parent = psutil.Process().parent()
-    if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
-        return parent.parent()
-    return parent
+    with contextlib.suppress(psutil.Error):  # gone already, or not to be seen
+        parent = psutil.Process().parent()
+        if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
+            return parent.parent()
+        return parent
+    return None
 
 
 def _end_after(dvc: psutil.Process) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stages import machine
+from stages import complaints, machine
 from stages import params as read_params
-from stages.__main__ import complaints
 from vr import params
 
 ROOT = Path(__file__).parent.parent

@@ -75,6 +75,14 @@ def test_bad_params_are_named(tables_of_one_trace, params, message):
     assert not (tables_of_one_trace / "weights.parquet").exists()
 
 
+def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
+    complaint = run(tmp_path, "problems", "problems.parquet", params={"estimator: acc": "estimator: best"})
+    assert complaint == (
+        "problems: error: params.yaml: estimator = 'best': Input should be 'acc', 'gml', 'l' or 'uniform'\n"
+    )
+    assert not (tmp_path / "problems.parquet").exists()
+
+
 @pytest.mark.parametrize(
     ("file", "schema", "rows", "message"),
     [
