@@ -4,7 +4,6 @@ This module is what they share: reading params.yaml and machine.yaml, and turnin
 """
 
 import argparse
-import contextlib
 import inspect
 import logging
 import os
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -154,7 +153,7 @@ def _end_in_order() -> None:
 
 def _dvc() -> psutil.Process | None:
     """The DVC that started this stage: its parent, or that of a shell in between that waits (dash does, bash not)."""
-    with contextlib.suppress(psutil.Error):  # gone already, or not to be seen
+    with suppress(psutil.Error):  # gone already, or not to be seen
         parent = psutil.Process().parent()
         if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
             return parent.parent()
@@ -163,8 +162,9 @@ def _dvc() -> psutil.Process | None:
 
 
 def _end_after(dvc: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:  # dead, though whoever started it may not know
+    with suppress(psutil.NoSuchProcess):
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:  # dead, whether or not its parent has noticed
             time.sleep(0.1)
-    # The main thread itself, so that a call in which it waits is broken off.
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)  # to this thread: so that a call in which it waits is broken off
