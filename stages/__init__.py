@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,12 +52,19 @@ def machine() -> Machine:
 def complaints() -> list[str]:
     """What is wrong in params.yaml, for whichever stage, and in machine.yaml: a line or more each."""
     found: dict[str, None] = {}  # a shared entry is read by several stages: say it once
-    readers: list[Callable[[], Any]] = [*(partial(params, section) for section in _sections(Params)), machine]
-    for read in readers:
+
+    def check(read: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            read()
+            return read(*arguments)
         except (ValueError, OSError) as error:
-            found |= dict.fromkeys(str(error).splitlines())
+            found.update(dict.fromkeys(str(error).splitlines()))
+            return None
+
+    document = check(_yaml, Path("params.yaml"))
+    if document is not None:
+        for section in _sections(Params):
+            check(section.read, document)
+    check(machine)
     return list(found)
 
 

@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 from vr import prompts, sft, tokens, training
-from vr.machine import Machine
+from vr.machine import Machine, free_port
 from vr.params import Train
 from vr.sft import WeightedRow
 from vr.tokens import Coder, Row
@@ -213,7 +213,7 @@ def serve(jobs: list[tuple[dict[str, Any], int, bool]]) -> None:
     from llamafactory.train.tuner import run_exp
 
     for job, ranks, stock in jobs:
-        port, children = training.free_port(), []
+        port, children = free_port(), []
         for rank in range(ranks):
             child = os.fork()
             if child == 0:
