@@ -41,23 +41,22 @@ def read_batches(
     Raises:
         FileNotFoundError, ValueError: as `read`; a missing file or column and a duplicate key before the first batch.
     """
-    wanted = _columns_in(Path(path), schema, columns)
-    if keys := [name for name in schema.primary_key() if name in wanted]:
+    wanted = _only(schema, _columns_in(Path(path), schema, columns))
+    if keys := wanted.primary_key():
         read(path, schema, keys)
 
     def batches() -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
-                yield _row_group(file, number, wanted, schema, path)
+                yield _row_group(file, number, wanted, path)
 
     return batches()
 
 
-def _row_group(
-    file: pq.ParquetFile, number: int, columns: list[str], schema: type[dy.Schema], path: str | Path
-) -> pl.DataFrame:
-    frame = pl.DataFrame(file.read_row_group(number, columns=columns, use_threads=False))
-    return validate(frame, _only(schema, columns), str(path))
+def _row_group(file: pq.ParquetFile, number: int, schema: type[dy.Schema], path: str | Path) -> pl.DataFrame:
+    """The schema's columns of one row group, validated."""
+    frame = pl.DataFrame(file.read_row_group(number, columns=schema.column_names(), use_threads=False))
+    return validate(frame, schema, str(path))
 
 
 class ByProblem:
@@ -69,9 +68,8 @@ class ByProblem:
 
     def __init__(self, path: str | Path, schema: type[dy.Schema], columns: Sequence[str]) -> None:
         """Raises FileNotFoundError, ValueError as `read`."""
-        self._path, self._schema, self._columns = Path(path), schema, _columns_in(Path(path), schema, columns)
-        self._empty = _empty(schema).select(self._columns)
-        ids = read(path, schema, [name for name in schema.primary_key() if name in self._columns])["problem_id"]
+        self._path, self._schema = Path(path), _only(schema, _columns_in(Path(path), schema, columns))
+        ids = read(path, schema, self._schema.primary_key())["problem_id"]
         self._groups: dict[str, list[int]] = {}
         begin = 0
         with pq.ParquetFile(path) as file:
@@ -86,11 +84,11 @@ class ByProblem:
         """All rows of these problems, in the order of the file; none for a problem that the table lacks."""
         numbers = sorted({number for problem_id in problem_ids for number in self._groups.get(problem_id, [])})
         wanted = pl.col("problem_id").is_in(problem_ids)
-        return pl.concat([self._empty, *(self._read(number).filter(wanted) for number in numbers)])
+        return pl.concat([_empty(self._schema), *(self._read(number).filter(wanted) for number in numbers)])
 
     def _group(self, number: int) -> pl.DataFrame:
         with pq.ParquetFile(self._path) as file:
-            return _row_group(file, number, self._columns, self._schema, self._path)
+            return _row_group(file, number, self._schema, self._path)
 
 
 def write(frame: pl.DataFrame, path: str | Path, schema: type[dy.Schema]) -> None:
