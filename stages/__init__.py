@@ -22,9 +22,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from vr import work
-from vr.machine import Machine
-from vr.params import Params, complaint
+from vr.execution import work_folder
+from vr.settings.machine import Machine
+from vr.settings.params import Params, complaint
 
 P = TypeVar("P", bound=Params)
 WORK = Path(".work")
@@ -102,7 +102,7 @@ def unfinished(out: Path, *inputs: Any) -> AbstractContextManager[Path]:
         RuntimeError: on entering: another process is at work on the same table; says which.
     """
     code = sorted(path for package in ("vr", "stages") for path in (_ROOT / package).rglob("*.py"))
-    return work.folder(WORK, f"{out.parent.name}-{out.stem}", work.fingerprint(out.name, *inputs, *code))
+    return work_folder.folder(WORK, f"{out.parent.name}-{out.stem}", work_folder.fingerprint(out.name, *inputs, *code))
 
 
 def counts(frame: pl.DataFrame, column: str) -> str:

@@ -7,25 +7,26 @@ import logging
 from pathlib import Path
 
 from stages import params, prompt, run
-from vr import base_model, tables
-from vr.params import Base
+from vr.settings.params import Base
+from vr.sources import models
+from vr.tables import parquet, schemas
 
 
 def main(problems: Path, prompts: Path, base: Path) -> None:
     p = params(Base)
     if p.source != "miniature":
-        base_model.fetch(p.source, p.revision, base)
+        models.fetch(p.source, p.revision, base)
         logging.info("%s from %s", base, p.source)
         return
-    train = tables.read(problems, tables.Problems)
+    train = parquet.read(problems, schemas.Problems)
     texts = [
         text
         for template in ("A", "B")
-        for text in base_model.tokenizer_texts(
+        for text in models.tokenizer_texts(
             train, prompt(prompts / "reasoner.txt"), prompt(prompts / f"posterior_{template}.txt"), template
         )
     ]
-    base_model.make_miniature(
+    models.make_miniature(
         texts,
         base,
         hidden_size=p.hidden_size,

@@ -1,6 +1,6 @@
 """n answers of one model to every held-out question, judged (step 8).
 
-Reads PROBLEMS, MODEL, the system prompt REASONER. Writes EVALS (tables.Evals).
+Reads PROBLEMS, MODEL, the system prompt REASONER. Writes EVALS (schemas.Evals).
 The model's turn is prefilled with the begin marker of the thought, as in training; it writes the rest by itself.
 """
 
@@ -12,15 +12,19 @@ from pathlib import Path
 import polars as pl
 
 from stages import counts, machine, params, prompt, run, unfinished
-from vr import prompts, sampling, shards, tables, tokens, verify
-from vr.params import Evaluate
+from vr import verify
+from vr.engines import sampling
+from vr.execution import resume
+from vr.renderers import markers, renderer
+from vr.settings.params import Evaluate
+from vr.tables import parquet, schemas
 
 
 def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
     p, here, system = params(Evaluate), machine(), prompt(reasoner)
     columns = ("problem_id", "split", "benchmark", "question", "system", "verifier", "reference", "tests")
-    asked = _asked(tables.read(problems, tables.Problems, columns).filter(split=p.split), p)
-    coder = tokens.Coder(tokens.load(model))
+    asked = _asked(parquet.read(problems, schemas.Problems, columns).filter(split=p.split), p)
+    coder = renderer.Renderer(renderer.load(model))
 
     def requests(numbers: list[int]) -> Iterator[sampling.Request]:
         for n in numbers:
@@ -28,14 +32,14 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
             request_seed = sampling.request_seed("evaluate", row["problem_id"], p.seed, row["sample"])
             yield sampling.Request(n, coder.reasoner_prompt(row["question"], row["system"] or system), request_seed)
 
-    def drawn(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
+    def drawn(numbers: list[int]) -> Iterator[tuple[int, resume.Row]]:
         samples = sampling.sample(
             model, requests(numbers), total=len(numbers), **p.decoding, end_marker=None, machine=here
         )
         for n, sample in samples:
             yield n, {"text": sample.text, "response_tokens": len(sample.ids), "finish": sample.finish}
 
-    def judged(numbers: list[int], responses: Iterator[shards.Row]) -> Iterator[tuple[int, shards.Row]]:
+    def judged(numbers: list[int], responses: Iterator[resume.Row]) -> Iterator[tuple[int, resume.Row]]:
         wanted = set(numbers)
         to_judge, to_write = itertools.tee(row for n, row in enumerate(responses) if n in wanted)
         verdicts = verify.verify(
@@ -58,19 +62,19 @@ def main(problems: Path, model: Path, reasoner: Path, evals: Path) -> None:
             )
 
     with unfinished(evals, problems, model, reasoner, p.model_dump()) as folder:
-        types = tables.types(tables.Evals)
+        types = parquet.types(schemas.Evals)
         response_types = {name: types[name] for name in ("text", "response_tokens", "finish")}
-        frames = shards.rows(folder / "drawn", asked.height, drawn, response_types, shard_rows=here.shard_rows)
+        frames = resume.rows(folder / "drawn", asked.height, drawn, response_types, shard_rows=here.shard_rows)
         responses = (row for frame in frames for row in frame.iter_rows(named=True))
-        shards.write(
+        resume.write(
             folder / "judged",
             asked.height,
             lambda numbers: judged(numbers, responses),
             evals,
-            tables.Evals,
+            schemas.Evals,
             shard_rows=here.shard_rows,
         )
-    outcome = tables.read(evals, tables.Evals, ("outcome",))
+    outcome = parquet.read(evals, schemas.Evals, ("outcome",))
     logging.info("%s: %d answers: %s", model.name, outcome.height, counts(outcome, "outcome"))
 
 
@@ -88,8 +92,8 @@ def _asked(held_out: pl.DataFrame, p: Evaluate) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _task(asked: shards.Row, response: shards.Row) -> verify.Task:
-    answer = prompts.judged_part(response["text"], complete=response["finish"] == "eos")
+def _task(asked: resume.Row, response: resume.Row) -> verify.Task:
+    answer = markers.judged_part(response["text"], complete=response["finish"] == "eos")
     return verify.Task(asked["verifier"], answer, asked["reference"], asked["tests"])
 
 

@@ -1,24 +1,25 @@
 """The likelihood term of the acc estimator, log acc_k, for one seed, and a correct answer for each trace (step 5).
 
-Reads TRACES, ANSWERS, VERIFICATIONS. Writes LIKELIHOOD (tables.Likelihood).
+Reads TRACES, ANSWERS, VERIFICATIONS. Writes LIKELIHOOD (schemas.Likelihood).
 """
 
 import logging
 from pathlib import Path
 
 from stages import counts, params, run
-from vr import tables, weights
-from vr.params import LikelihoodAcc
+from vr.method import weights
+from vr.settings.params import LikelihoodAcc
+from vr.tables import parquet, schemas
 
 
 def main(traces: Path, answers: Path, verifications: Path, likelihood: Path) -> None:
     frame = weights.accuracy(
-        tables.read(traces, tables.Traces, (*weights.KEY, "finish")),
-        tables.read(verifications, tables.Verifications, (*weights.KEY, "sample", "outcome")),
-        tables.read(answers, tables.Answers, (*weights.KEY, "sample", "answer_ids")),
+        parquet.read(traces, schemas.Traces, (*weights.KEY, "finish")),
+        parquet.read(verifications, schemas.Verifications, (*weights.KEY, "sample", "outcome")),
+        parquet.read(answers, schemas.Answers, (*weights.KEY, "sample", "answer_ids")),
         params(LikelihoodAcc).seed,
     )
-    tables.write(frame, likelihood, tables.Likelihood)
+    parquet.write(frame, likelihood, schemas.Likelihood)
     logging.info("%d traces: %s", frame.height, counts(frame, "reason"))
 
 

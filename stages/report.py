@@ -11,30 +11,30 @@ from pathlib import Path
 import polars as pl
 
 from stages import params, run
-from vr import report, tables
-from vr.params import Evaluate, Report
+from vr.settings.params import Evaluate, Report
+from vr.tables import parquet, schemas
 
 
 def main(evals: Path, weights: Path, logps_initial: Path, metrics: Path, plots: Path) -> None:
     p, models = params(Report), params(Evaluate).models
-    found = report.metrics(
-        {model: tables.read(evals / f"{model}.parquet", tables.Evals) for model in models},
+    found = metrics.metrics(
+        {model: parquet.read(evals / f"{model}.parquet", schemas.Evals) for model in models},
         pass_at=p.pass_at,
         bootstrap=p.bootstrap,
         seed=p.seed,
     )
-    weighed = tables.read(weights, tables.Weights)
-    columns = (*tables.Logps.primary_key(), "trace_tokens", "answer_logp_sum", "answer_tokens")
+    weighed = parquet.read(weights, schemas.Weights)
+    columns = (*schemas.Logps.primary_key(), "trace_tokens", "answer_logp_sum", "answer_tokens")
     logps = pl.concat(
-        tables.read(logps_initial / f"seed={seed}.parquet", tables.Logps, columns)
+        parquet.read(logps_initial / f"seed={seed}.parquet", schemas.Logps, columns)
         for seed in weighed["seed"].unique().sort()
     )
     plots.mkdir(parents=True, exist_ok=True)
-    report.pass_at_k_points(found).write_csv(plots / "pass_at_k.csv")
-    report.trace_points(weighed, logps, p.seed).write_csv(plots / "traces.csv")
-    report.ess_histogram(weighed).write_csv(plots / "effective_sample_size.csv")
+    metrics.pass_at_k_points(found).write_csv(plots / "pass_at_k.csv")
+    metrics.trace_points(weighed, logps, p.seed).write_csv(plots / "traces.csv")
+    metrics.ess_histogram(weighed).write_csv(plots / "effective_sample_size.csv")
     metrics.write_text(json.dumps(found, indent=2) + "\n")
-    logging.info("%s\n%s", metrics, report.table_text(found))
+    logging.info("%s\n%s", metrics, metrics.table_text(found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Log-probs of one seed's traces under the model that sampled them, q(z_k | x, y') (step 3).
 
 Reads PROBLEMS, TRACES, SAMPLER (which model that is), the system prompts REASONER and POSTERIOR.
-Writes LOGPS (tables.Logps) and STATISTICS (CSV: where the log-probs come from; where that is the sampler, how far a
+Writes LOGPS (schemas.Logps) and STATISTICS (CSV: where the log-probs come from; where that is the sampler, how far a
 few of them are from the scorer's).
 """
 
@@ -13,9 +13,12 @@ import polars as pl
 
 from stages import machine, params, prompt, run, unfinished
 from stages.trace_sampler import model_of
-from vr import scoring, shards, tables, tokens
-from vr.params import ScorePosterior
-from vr.roles import QUESTION_COLUMNS, Roles, rows_of_traces
+from vr.engines.scoring import scorer
+from vr.execution import resume
+from vr.renderers import renderer
+from vr.renderers.roles import QUESTION_COLUMNS, Roles, rows_of_traces
+from vr.settings.params import ScorePosterior
+from vr.tables import parquet, schemas
 
 COMPARED_TRACES = 64
 
@@ -24,32 +27,32 @@ def main(
     problems: Path, traces: Path, sampler: Path, reasoner: Path, posterior: Path, logps: Path, statistics: Path
 ) -> None:
     p, here, model = params(ScorePosterior), machine(), model_of(sampler)
-    roles = Roles(tokens.Coder(tokens.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
-    asked = tables.read(problems, tables.Problems, QUESTION_COLUMNS)
+    roles = Roles(renderer.Renderer(renderer.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
+    asked = parquet.read(problems, schemas.Problems, QUESTION_COLUMNS)
     columns = ["problem_id", "seed", "trace_ids", "thought_tokens"]
     if p.posterior_logps == "sampler":
         columns.append("trace_logps")
-    sampled = tables.read(traces, tables.Traces, columns)
+    sampled = parquet.read(traces, schemas.Traces, columns)
 
-    def rows_of(block: pl.DataFrame) -> list[tokens.Row]:
+    def rows_of(block: pl.DataFrame) -> list[renderer.Example]:
         return rows_of_traces(asked, block, lambda problem, ids, _: roles.sampler_row(problem, ids))
 
     with (
         unfinished(logps, problems, traces, sampler, reasoner, posterior, p.model_dump()) as folder,
-        scoring.scorer(model, here) as score,
+        scorer.scorer(model, here) as score,
     ):
 
-        def scored(numbers: list[int]) -> Iterator[tuple[int, shards.Row]]:
-            return scoring.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
+        def scored(numbers: list[int]) -> Iterator[tuple[int, resume.Row]]:
+            return scorer.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
 
         compared = {}
         if p.posterior_logps == "sampler":
-            tables.write(scoring.sampled_logps(sampled, p.token_logps), logps, tables.Logps)
+            parquet.write(scorer.sampled_logps(sampled, p.token_logps), logps, schemas.Logps)
             some = sampled.gather_every(max(1, sampled.height // COMPARED_TRACES))
-            compared = scoring.differences(some["trace_logps"], score(rows_of(some), True))
+            compared = scorer.differences(some["trace_logps"], score(rows_of(some), True))
         else:
-            shards.write(folder, sampled.height, scored, logps, tables.Logps, shard_rows=here.shard_rows)
-    written = tables.read(logps, tables.Logps, ("trace_logp_sum", "trace_tokens"))
+            resume.write(folder, sampled.height, scored, logps, schemas.Logps, shard_rows=here.shard_rows)
+    written = parquet.read(logps, schemas.Logps, ("trace_logp_sum", "trace_tokens"))
     summary = {
         "logps_from": p.posterior_logps,
         "traces": written.height,

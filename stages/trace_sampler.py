@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 from stages import run
-from vr.work import fingerprint
+from vr.execution.work_folder import fingerprint
 
 
 def model_of(sampler: Path) -> Path:

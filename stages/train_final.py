@@ -8,25 +8,27 @@ The batch grows with the rows a question has, so that the number of steps is tha
 from pathlib import Path
 
 from stages import WORK, machine, params, prompt, run
-from vr import sft, tables, tokens, training
-from vr.params import TrainFinal
+from vr.engines.training import trainer, training_set
+from vr.renderers import renderer
+from vr.settings.params import TrainFinal
+from vr.tables import parquet, schemas
 
 
 def main(
     problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Path, statistics: Path, curves: Path
 ) -> None:
     p = params(TrainFinal)
-    keys = tables.read(final_rows, tables.Final, ("problem_id", "row"))
+    keys = parquet.read(final_rows, schemas.Final, ("problem_id", "row"))
     rows_per_question, rest = divmod(keys.height, keys["problem_id"].n_unique())
     if rest:
         raise ValueError(f"{final_rows}: {keys.height} rows, not the same number for every question")
-    rows = sft.final_rows(
-        tables.read_batches(final_rows, tables.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
-        tables.read(problems, tables.Problems, ("problem_id", "question", "system")),
-        tokens.Coder(tokens.load(base)),
+    rows = training_set.final_rows(
+        parquet.read_batches(final_rows, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
+        parquet.read(problems, schemas.Problems, ("problem_id", "question", "system")),
+        renderer.Renderer(renderer.load(base)),
         prompt(reasoner),
     )
-    result = training.train(
+    result = trainer.train(
         rows, base, final, params=p, rows_per_question=rows_per_question, machine=machine(), work_root=WORK
     )
     result.write(statistics, curves)

@@ -7,15 +7,17 @@ Writes the model INITIAL, STATISTICS (what it was trained on, C among it) and CU
 from pathlib import Path
 
 from stages import WORK, machine, params, prompt, run
-from vr import sft, tables, tokens, training
-from vr.params import TrainInitial
+from vr.engines.training import trainer, training_set
+from vr.renderers import renderer
+from vr.settings.params import TrainInitial
+from vr.tables import parquet, schemas
 
 
 def main(problems: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainInitial)
-    batches = tables.read_batches(problems, tables.Problems)
-    rows = sft.initial_rows(batches, tokens.Coder(tokens.load(base)), prompt(reasoner))
-    result = training.train(rows, base, initial, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
+    batches = parquet.read_batches(problems, schemas.Problems)
+    rows = training_set.initial_rows(batches, renderer.Renderer(renderer.load(base)), prompt(reasoner))
+    result = trainer.train(rows, base, initial, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 
 

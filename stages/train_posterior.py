@@ -7,20 +7,22 @@ Writes the model Q, STATISTICS (what it was trained on, C among it) and CURVES (
 from pathlib import Path
 
 from stages import WORK, machine, params, prompt, run
-from vr import sft, tables, tokens, training
-from vr.params import TrainPosterior
+from vr.engines.training import trainer, training_set
+from vr.renderers import renderer
+from vr.settings.params import TrainPosterior
+from vr.tables import parquet, schemas
 
 
 def main(problems: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainPosterior)
-    rows = sft.posterior_rows(
-        tables.read_batches(problems, tables.Problems),
-        tokens.Coder(tokens.load(base)),
+    rows = training_set.posterior_rows(
+        parquet.read_batches(problems, schemas.Problems),
+        renderer.Renderer(renderer.load(base)),
         prompt(posterior),
         p.hint,
         p.template,
     )
-    result = training.train(rows, base, q, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
+    result = trainer.train(rows, base, q, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 
 

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from vr import prompts
-
 MARKERS = ["special", "text"]
 
 
 def make_tokenizer(markers: str) -> Any:
     """A byte-level BPE tokenizer of about 320 tokens with Qwen's way of splitting text.
 
-    markers: `special` makes each of prompts.MARKERS one token; `text` leaves them ordinary text of several tokens.
+    markers: `special` makes each of markers.MARKERS one token; `text` leaves them ordinary text of several tokens.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -31,9 +29,9 @@ def make_tokenizer(markers: str) -> Any:
         [pre_tokenizers.Split(split, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    specials = [prompts.TURN_BEGIN, prompts.TURN_END, prompts.TEXT_END]
+    specials = [markers.TURN_BEGIN, markers.TURN_END, markers.TEXT_END]
     if markers == "special":
-        specials += prompts.MARKERS
+        specials += markers.MARKERS
     trainer = trainers.BpeTrainer(
         vocab_size=320,
         special_tokens=specials,
@@ -46,7 +44,7 @@ def make_tokenizer(markers: str) -> Any:
     # Tokens such as ".<|" and "|>.\n", which reach over a marker's ends, are what a real vocabulary has too.
     tokenizer.train_from_iterator([*corpus, "<|begin_of_text|>\n\n<|end_of_text|>", *["a.<|b|>.\n"] * 3], trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=prompts.TURN_END, pad_token=prompts.TEXT_END, model_max_length=512
+        tokenizer_object=tokenizer, eos_token=markers.TURN_END, pad_token=markers.TEXT_END, model_max_length=512
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from vr import params
+from vr.settings import params
 
 ROOT = Path(__file__).parent.parent
 # Used by every stage, with no say in what is computed (params' values are tracked by DVC themselves).

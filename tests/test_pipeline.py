@@ -18,7 +18,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from vr import prompts, tables, tokens
+from vr.renderers import markers, renderer
+from vr.tables import parquet, schemas
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ class Workspace:
         )
 
     def table(self, name: str, schema: type) -> pl.DataFrame:
-        return tables.read(self.path / "data" / name, schema)
+        return parquet.read(self.path / "data" / name, schema)
 
     def shards(self, work: str) -> list[Path]:
         """The shards that a stage has saved so far."""
@@ -139,10 +140,10 @@ def test_acc_runs_from_the_base_model_to_the_measured_final_model(workspace):
         {"problems", "base", "train_initial", "train_posterior", "q_samples@solution", "evaluate@initial"}
         | of_seeds(0, 1) | acc_of_seeds(0, 1) | AFTER_WEIGHTS
     )  # fmt: skip
-    weights = workspace.table("weights.parquet", tables.Weights)
+    weights = workspace.table("weights.parquet", schemas.Weights)
     assert weights.height == 64 * 2
     assert 0 < weights["chosen"].sum() <= 64
-    final = workspace.table("final.parquet", tables.Final)
+    final = workspace.table("final.parquet", schemas.Final)
     assert final.height == 64 * 2  # one chosen or fallback row and one original row a question
     metrics = json.loads((workspace.path / "metrics.json").read_text())["miniature"]
     assert metrics["final"]["questions"] == 8
@@ -153,22 +154,22 @@ def test_acc_runs_from_the_base_model_to_the_measured_final_model(workspace):
 
 def test_both_models_scored_the_same_tokens_of_each_trace(workspace):
     for seed in (0, 1):
-        traces = workspace.table(f"traces/seed={seed}.parquet", tables.Traces)
+        traces = workspace.table(f"traces/seed={seed}.parquet", schemas.Traces)
         for model in ("initial", "posterior"):
-            logps = workspace.table(f"logps_{model}/seed={seed}.parquet", tables.Logps)
+            logps = workspace.table(f"logps_{model}/seed={seed}.parquet", schemas.Logps)
             assert logps["trace_tokens"].equals(traces["trace_tokens"])
             assert logps["trace_logp_sum"].null_count() == 0
 
 
 def test_both_kinds_of_verification_were_used(workspace):
-    problems = workspace.table("problems.parquet", tables.Problems)
-    verdicts = workspace.table("verifications/seed=0.parquet", tables.Verifications).join(problems, on="problem_id")
+    problems = workspace.table("problems.parquet", schemas.Problems)
+    verdicts = workspace.table("verifications/seed=0.parquet", schemas.Verifications).join(problems, on="problem_id")
     assert set(verdicts["verifier"].cast(pl.String)) == {"math", "call"}
-    assert set(verdicts["outcome"].cast(pl.String)) <= set(tables.JUDGED)
+    assert set(verdicts["outcome"].cast(pl.String)) <= set(schemas.JUDGED)
 
 
 def test_each_seed_gives_other_traces(workspace):
-    one, two = (workspace.table(f"traces/seed={seed}.parquet", tables.Traces)["text"] for seed in (0, 1))
+    one, two = (workspace.table(f"traces/seed={seed}.parquet", schemas.Traces)["text"] for seed in (0, 1))
     assert (one != two).any()
 
 
@@ -302,13 +303,13 @@ def test_another_learning_rate_reruns_only_the_final_training_and_after(workspac
 def test_new_seeds_run_only_their_own_stages_and_the_weights_and_after(workspace):
     ran = workspace.stages_run("dvc", "exp", "run", "-S", "seeds=[0,1,2]", "-S", "K=3", "-S", "estimator=acc")
     assert ran == of_seeds(2) | acc_of_seeds(2) | AFTER_WEIGHTS
-    assert workspace.table("weights.parquet", tables.Weights).height == 64 * 3
+    assert workspace.table("weights.parquet", schemas.Weights).height == 64 * 3
 
 
 def test_a_smaller_k_reruns_only_the_weights_and_after(workspace):
     ran = workspace.stages_run("dvc", "exp", "run", "-S", "K=1")
     assert ran == AFTER_WEIGHTS
-    assert workspace.table("weights.parquet", tables.Weights)["seed"].unique().to_list() == [0]
+    assert workspace.table("weights.parquet", schemas.Weights)["seed"].unique().to_list() == [0]
 
 
 def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
@@ -321,7 +322,7 @@ def test_without_a_hint_the_traces_come_from_pi_and_every_log_ratio_is_zero(work
     ran = workspace.stages_run("dvc", "exp", "run", "weigh", *(p for change in changes for p in ("-S", change)))
     assert "train_posterior" not in ran
     assert {"pi_samples", "sample_traces@0", "score_posterior@1", "weigh"} <= ran
-    weights = workspace.table("weights.parquet", tables.Weights)
+    weights = workspace.table("weights.parquet", schemas.Weights)
     assert weights["log_ratio"].abs().max() == 0
     assert set(weights["weight"].round(6)) <= {0.0, 0.5, 1.0}
 
@@ -330,24 +331,24 @@ def test_markers_of_several_tokens_and_the_explanation_template_run_alike(worksp
     changes = ["hint=answer", "template=A", "base.markers=text", "estimator=gml", "seeds=[0]", "K=1"]
     ran = workspace.stages_run("dvc", "exp", "run", "build_final", *(p for change in changes for p in ("-S", change)))
     assert {"base", "train_initial", "train_posterior", "q_samples@answer", "sample_traces@0", "build_final"} <= ran
-    coder = tokens.Coder(tokens.load(workspace.path / "models" / "base"))
-    assert len(coder.encode(prompts.END_THOUGHT)) > 1
-    traces = workspace.table("traces/seed=0.parquet", tables.Traces).filter(
+    coder = renderer.Renderer(renderer.load(workspace.path / "models" / "base"))
+    assert len(coder.encode(markers.END_THOUGHT)) > 1
+    traces = workspace.table("traces/seed=0.parquet", schemas.Traces).filter(
         pl.col("finish").cast(pl.String) == "marker"
     )
     assert traces.height > 0
     for ids, n_thought in traces.select("trace_ids", "thought_tokens").iter_rows():
-        assert coder.decode(ids).endswith(prompts.END_EXPLANATION)
-        assert prompts.END_EXPLANATION[:2] not in coder.decode(ids[:n_thought])[-2:]
-    rows = workspace.table("final.parquet", tables.Final)
-    assert all(coder.decode(ids).endswith(prompts.END_THOUGHT) for ids in rows["trace_ids"])
+        assert coder.decode(ids).endswith(markers.END_EXPLANATION)
+        assert markers.END_EXPLANATION[:2] not in coder.decode(ids[:n_thought])[-2:]
+    rows = workspace.table("final.parquet", schemas.Final)
+    assert all(coder.decode(ids).endswith(markers.END_THOUGHT) for ids in rows["trace_ids"])
 
 
 def test_log_probs_of_the_sampler_stand_in_for_a_pass_of_the_scorer_and_are_compared_with_it(workspace):
-    scored = workspace.table("logps_posterior/seed=0.parquet", tables.Logps)
+    scored = workspace.table("logps_posterior/seed=0.parquet", schemas.Logps)
     ran = workspace.stages_run("dvc", "exp", "run", "score_posterior@0", "-S", "posterior_logps=sampler")
     assert ran == {"sample_traces@0", "score_posterior@0"}
-    sampled = workspace.table("logps_posterior/seed=0.parquet", tables.Logps)
+    sampled = workspace.table("logps_posterior/seed=0.parquet", schemas.Logps)
     both = scored.join(sampled, on=["problem_id", "seed"], validate="1:1")
     assert both.height == 64
     assert (both["trace_tokens"] == both["trace_tokens_right"]).all()

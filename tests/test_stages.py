@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vr import tables
-from vr.prompts import join_response
+from vr.renderers.markers import join_response
+from vr.tables import schemas
 
 ROOT = Path(__file__).parent.parent
 PROBLEM = {
@@ -49,11 +49,11 @@ def run(folder: Path, stage: str, *paths: str, params: dict[str, str] | None = N
 
 @pytest.fixture
 def tables_of_one_trace(tmp_path):
-    save(tmp_path / "problems.parquet", tables.Problems, PROBLEM)
-    save(tmp_path / "traces/seed=0.parquet", tables.Traces, TRACE)
+    save(tmp_path / "problems.parquet", schemas.Problems, PROBLEM)
+    save(tmp_path / "traces/seed=0.parquet", schemas.Traces, TRACE)
     for folder in ("initial", "posterior"):
-        save(tmp_path / folder / "seed=0.parquet", tables.Logps, LOGP)
-    save(tmp_path / "gml/seed=0.parquet", tables.Likelihood, LIKELIHOOD)
+        save(tmp_path / folder / "seed=0.parquet", schemas.Logps, LOGP)
+    save(tmp_path / "gml/seed=0.parquet", schemas.Likelihood, LIKELIHOOD)
     return tmp_path
 
 
@@ -86,9 +86,9 @@ def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
 @pytest.mark.parametrize(
     ("file", "schema", "rows", "message"),
     [
-        ("problems.parquet", tables.Problems, [{"problem_id": "a", "split": "train"}], "column 'source' is missing"),
-        ("traces/seed=0.parquet", tables.Traces, [TRACE, TRACE], "traces/seed=0.parquet: duplicate key"),
-        ("initial/seed=0.parquet", tables.Logps, [LOGP | {"problem_id": "b"}], "logps_initial: 1 of 1 traces"),
+        ("problems.parquet", schemas.Problems, [{"problem_id": "a", "split": "train"}], "column 'source' is missing"),
+        ("traces/seed=0.parquet", schemas.Traces, [TRACE, TRACE], "traces/seed=0.parquet: duplicate key"),
+        ("initial/seed=0.parquet", schemas.Logps, [LOGP | {"problem_id": "b"}], "logps_initial: 1 of 1 traces"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):
@@ -105,7 +105,7 @@ def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):
     ],
 )
 def test_a_bad_problem_is_named_by_its_key(tmp_path, change, message):
-    save(tmp_path / "problems.parquet", tables.Problems, PROBLEM | change)
+    save(tmp_path / "problems.parquet", schemas.Problems, PROBLEM | change)
     complaint = run(tmp_path, "base", "problems.parquet", str(ROOT / "vr/prompts"), "base")
     assert message in complaint
     assert "'problem_id': 'a'" in complaint
@@ -147,7 +147,7 @@ def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     answer = {"problem_id": "a", "seed": 0, "sample": 0, "answer_ids": [1], "text": "\\boxed{2}", "finish": "marker"}
-    save(tables_of_one_trace / "answers/seed=0.parquet", tables.Answers, answer)
+    save(tables_of_one_trace / "answers/seed=0.parquet", schemas.Answers, answer)
     stage = ("verify_answers", "problems.parquet", "answers/seed=0.parquet", "verifications/seed=0.parquet")
     complaint = run(tables_of_one_trace, *stage, preexec_fn=no_room)
     assert "000000.parquet: cannot be written" in complaint

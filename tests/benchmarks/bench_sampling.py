@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measuring import command_line, write_json
-from vr import prompts, sampling, tokens
-from vr.base_model import make_miniature
-from vr.machine import Machine
+from vr.engines import sampling
+from vr.renderers import markers, renderer
+from vr.settings.machine import Machine
+from vr.sources.models import make_miniature
 
 N_REQUESTS, MAX_TOKENS, N_REPEATS = 300, 96, 5
 MACHINE = Machine(threads=1, kv_cache_gib=1)
-TEMPERATURE, TOP_P, END = 0.7, 0.9, prompts.END_THOUGHT
+TEMPERATURE, TOP_P, END = 0.7, 0.9, markers.END_THOUGHT
 
 
 def small_model(folder: Path) -> Path:
@@ -55,7 +56,7 @@ def generated(llm: Any, requests: list[sampling.Request], *, logps: bool) -> int
         "top_p": TOP_P,
         "max_tokens": MAX_TOKENS,
         "stop": END,
-        "stop_token_ids": sampling._turn_ends(tokens.Coder(llm.get_tokenizer())),
+        "stop_token_ids": sampling._turn_ends(renderer.Renderer(llm.get_tokenizer())),
         "include_stop_str_in_output": True,
         "skip_special_tokens": False,
         "logprobs": 0 if logps else None,

@@ -2,7 +2,7 @@
 
 Short rows (about 70 tokens) on a model of the miniature's size, and rows of 4,096 tokens on a two-layer model with a
 real model's vocabulary of 151,936. Each is scored in three ways, in turns, in one process with equal threads:
-  ours          scoring.scorer, from rows to scores, without the loading of the model
+  ours          scorer.scorer, from rows to scores, without the loading of the model
   reference     one row at a time, in the official code's manner: logits and log-softmax of all positions, whole
   forward       ours without its use: hidden states and output projection, in the same batches and tiles
 Times are medians, in seconds of processor time, which a busy machine changes less than wall time. Extra memory is
@@ -30,9 +30,9 @@ from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
-from vr import logps, scoring
-from vr.machine import Machine
-from vr.tokens import Row
+from vr.engines.scoring import forward, scorer
+from vr.renderers.renderer import Example
+from vr.settings.machine import Machine
 
 MINIATURE = {"hidden_size": 64, "layers": 3, "vocabulary": 512}
 STAND_IN = {"hidden_size": 256, "layers": 2, "vocabulary": 151_936}
@@ -60,7 +60,7 @@ def make_model(folder: Path, hidden_size: int, layers: int, vocabulary: int) -> 
     return folder
 
 
-def make_rows(count: int, vocabulary: int, shortest: int, longest: int) -> list[Row]:
+def make_rows(count: int, vocabulary: int, shortest: int, longest: int) -> list[Example]:
     """Rows of random ids, two fifths prompt as in the miniature; long ones are nearly all trace and answer."""
     rng = random.Random(0)
     rows = []
@@ -69,12 +69,12 @@ def make_rows(count: int, vocabulary: int, shortest: int, longest: int) -> list[
         begin = min(2 * length // 5, 100)
         middle = (begin + 2 * length) // 3
         ids = [rng.randrange(vocabulary) for _ in range(length)]
-        rows.append(Row(ids, begin, (begin, middle), (middle + 3, length - 1)))
+        rows.append(Example(ids, begin, (begin, middle), (middle + 3, length - 1)))
     return rows
 
 
 @torch.inference_mode()
-def reference(model: Any, rows: Sequence[Row]) -> list[tuple[float, float]]:
+def reference(model: Any, rows: Sequence[Example]) -> list[tuple[float, float]]:
     """Sums of trace and answer, each row alone, from the log-softmax over the vocabulary at all its positions."""
     sums = []
     for row in rows:
@@ -90,8 +90,8 @@ def reference(model: Any, rows: Sequence[Row]) -> list[tuple[float, float]]:
 
 @torch.inference_mode()
 def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
-    """Hidden states and output projection of what `logps.score_batch` needs, in its tiles; nothing is kept."""
-    positions, vocabulary = logps.TILES["cpu"]
+    """Hidden states and output projection of what `forward.score_batch` needs, in its tiles; nothing is kept."""
+    positions, vocabulary = forward.TILES["cpu"]
     for ids_BT, places_N in batches:
         hidden_ND = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state.flatten(0, 1)[places_N]
         for hidden_nD in hidden_ND.split(positions):
@@ -99,10 +99,10 @@ def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
                 torch.nn.functional.linear(hidden_nD, weight_vD)
 
 
-def prepared(rows: Sequence[Row], budget: int) -> list[tuple[Any, Any]]:
+def prepared(rows: Sequence[Example], budget: int) -> list[tuple[Any, Any]]:
     """ids and places of the batches that ours makes of the rows."""
-    lengths = {number: logps.cost([row]) for number, row in enumerate(rows)}
-    made = [logps.arrays([rows[n] for n in numbers]) for numbers in scoring.batches(lengths, budget)]
+    lengths = {number: forward.cost([row]) for number, row in enumerate(rows)}
+    made = [forward.arrays([rows[n] for n in numbers]) for numbers in scorer.batches(lengths, budget)]
     return [(torch.from_numpy(ids_BT), torch.from_numpy(places_N)) for ids_BT, places_N, _ in made]
 
 
@@ -118,17 +118,19 @@ def timed(ways: dict[str, Way], repeats: int) -> tuple[dict[str, float], dict[st
     return {name: statistics.median(each) for name, each in seconds.items()}, given
 
 
-def measure(folder: Path, rows: Sequence[Row], repeats: int, threads: int, budgets: Sequence[int]) -> dict[str, Any]:
+def measure(
+    folder: Path, rows: Sequence[Example], repeats: int, threads: int, budgets: Sequence[int]
+) -> dict[str, Any]:
     """Times of all ways on the same rows; ours also with other token budgets."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     begin = time.process_time()
-    logps.load(folder, "cpu", threads)
+    forward.load(folder, "cpu", threads)
     load_s = time.process_time() - begin
-    batches = prepared(rows, scoring.token_budget(Machine()))
+    batches = prepared(rows, scorer.token_budget(Machine()))
     with ExitStack() as stack:
         ways: dict[str, Way] = {}
         for name, budget in {"ours": None, **{f"ours, score_tokens {budget}": budget for budget in budgets}}.items():
-            score = stack.enter_context(scoring.scorer(folder, Machine(threads=threads, score_tokens=budget)))
+            score = stack.enter_context(scorer.scorer(folder, Machine(threads=threads, score_tokens=budget)))
             score(rows[:1], False)  # loads the model
             ways[name] = partial(score, rows, False)
         ways |= {"reference": partial(reference, model, rows), "forward": partial(forward, model, batches)}
@@ -153,11 +155,11 @@ def measure(folder: Path, rows: Sequence[Row], repeats: int, threads: int, budge
 def extra_memory(folder: Path, way: str, threads: int) -> int:
     """MiB at the highest point of scoring one long row, less what the process with its loaded model has."""
     (row,) = make_rows(1, STAND_IN["vocabulary"], LONG, LONG)
-    start = [Row(row.ids[:20], 1, (1, 10), (11, 20))]
+    start = [Example(row.ids[:20], 1, (1, 10), (11, 20))]
     model = None if way == "ours" else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    with scoring.scorer(folder, Machine(threads=threads)) as score:
+    with scorer.scorer(folder, Machine(threads=threads)) as score:
 
-        def work(rows: Sequence[Row]) -> Any:
+        def work(rows: Sequence[Example]) -> Any:
             return reference(model, rows) if model else score(rows, False)
 
         work(start)

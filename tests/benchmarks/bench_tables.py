@@ -33,7 +33,10 @@ from ruamel.yaml import YAML
 
 from stages import build_final, weigh
 from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
-from vr import prompts, sft, tables, tokens, weights
+from vr.engines.training import training_set
+from vr.method import weights
+from vr.renderers import markers, renderer
+from vr.tables import parquet, schemas
 
 N_QUESTIONS, N_TRACES, VOCABULARY = 16710, 8, 151936
 N_LISTED = (500, 3000, 6000)
@@ -89,17 +92,17 @@ def write_run(folder: Path, draws: Draws, n_questions: int, *, listed: bool = Fa
     folder.mkdir()
     write_params(folder, token_logps=listed)
     ids = names(n_questions)
-    tables.write_batches(problems(ids, draws), folder / "problems.parquet", tables.Problems)
+    parquet.write_batches(problems(ids, draws), folder / "problems.parquet", schemas.Problems)
     for seed in range(N_TRACES):
         lengths = draws.lengths(n_questions)
         name = f"seed={seed}.parquet"
-        tables.write_batches(traces(ids, seed, lengths, draws), folder / "traces" / name, tables.Traces)
+        parquet.write_batches(traces(ids, seed, lengths, draws), folder / "traces" / name, schemas.Traces)
         for model in ("initial", "posterior"):
             frame = logps(ids, repeat(seed, n_questions), lengths, draws, listed=listed)
-            tables.write(frame, folder / f"logps_{model}" / name, tables.Logps)
+            parquet.write(frame, folder / f"logps_{model}" / name, schemas.Logps)
             if model == "initial":
                 likelihood = weights.reference_likelihood(frame, "gml")
-                tables.write(likelihood, folder / "likelihood" / name, tables.Likelihood)
+                parquet.write(likelihood, folder / "likelihood" / name, schemas.Likelihood)
 
 
 def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
@@ -111,7 +114,7 @@ def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
             {
                 "problem_id": part,
                 "question": draws.texts(np.full(len(part), 60)),
-                "solution": list(map(prompts.join_response, thoughts, answers)),
+                "solution": list(map(markers.join_response, thoughts, answers)),
             }
         ).with_columns(
             source=pl.lit("synthetic"),
@@ -158,11 +161,11 @@ def write_base(folder: Path, words: list[str]) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    special = [prompts.TEXT_END, *prompts.MARKERS, prompts.TURN_BEGIN, prompts.TURN_END]
+    special = [markers.TEXT_END, *markers.MARKERS, markers.TURN_BEGIN, markers.TURN_END]
     vocabulary = {word: n for n, word in enumerate([*special, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=prompts.TEXT_END))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=markers.TEXT_END))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=prompts.TEXT_END).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=markers.TEXT_END).save_pretrained(folder)
     (folder / "config.json").write_text('{"model_type": "qwen3"}')
 
 
@@ -229,16 +232,16 @@ def final_set(folder: Path) -> dict[str, Any]:
 def training_set(folder: Path) -> dict[str, Any]:
     """The rows of stages/train_final.py, saved as the set that LLaMA-Factory reads (which is mapped to be copied)."""
     final = folder / "final.parquet"
-    found: list[sft.Statistics] = []
+    found: list[training_set.Statistics] = []
 
     def save() -> None:
-        rows = sft.final_rows(
-            tables.read_batches(final, tables.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
-            tables.read(folder / "problems.parquet", tables.Problems, ("problem_id", "question", "system")),
-            tokens.Coder(tokens.load(folder.parent / "base")),
+        rows = training_set.final_rows(
+            parquet.read_batches(final, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
+            parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "question", "system")),
+            renderer.Renderer(renderer.load(folder.parent / "base")),
             "You think before you answer.",
         )
-        found.append(sft.save(rows, folder / "rows", cutoff_len=16384, multiple_of=192))
+        found.append(training_set.save(rows, folder / "rows", cutoff_len=16384, multiple_of=192))
 
     wall, cpu = seconds(save)
     n_tokens = sum(list_elements(final, name) for name in ("trace_ids", "answer_ids"))

@@ -1,0 +1,142 @@
+"""vr/scoring_ranks.py with real processes: the same scores as in one process, and what happens when one dies."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import new_model
+from test_scoring import make_rows, score_rows
+
+from vr.engines.scoring import forward, ranks, scorer
+from vr.renderers.renderer import Example
+from vr.settings.machine import Machine
+
+slow = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def large_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose head is large enough for ZeRO-3 to part it for good: it keeps weights below 100,000 whole."""
+    folder = tmp_path_factory.mktemp("large")
+    new_model(vocabulary=4000, tied=request.param).save_pretrained(folder)
+    return folder
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_batches_are_shared_out_by_tokens_not_by_count() -> None:
+    assert ranks.deal([10, 10, 60, 10, 10, 10, 10], 2) == [[2], [0, 1, 3, 4, 5, 6]]
+    assert ranks.deal([5, 4, 3, 3, 3], 2) == [[0, 3], [1, 2, 4]]  # 5 + 3 and 4 + 3 + 3
+
+
+def test_every_batch_is_dealt_once_and_ranks_may_go_empty() -> None:
+    shares = ranks.deal([7, 7, 1], 5)
+    assert sorted(n for share in shares for n in share) == [0, 1, 2]
+    assert len(shares) == 5 and [] in shares
+
+
+def test_a_batch_costs_its_padding_too() -> None:
+    assert (
+        forward.cost([Example([1] * 10, 1, (1, 10)), Example([1] * 4, 1, (1, 4))]) == 2 * 9
+    )  # the last token is not read
+
+
+@slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_scores_are_the_same_to_the_last_bit_for_any_number_of_ranks(tiny_model: Path, ranks: int) -> None:
+    rows = [*make_rows(40), Example([1] * 600, 1, (1, 600))]  # one is too long
+    blocks = [rows[:30], rows[30:], [], rows[:1]]  # one batch alone leaves ranks without any
+    expected = [score_rows(tiny_model, block, score_tokens=300) for block in blocks]
+    with scorer.scorer(tiny_model, Machine(score_tokens=300, score_ranks=ranks)) as scorer:
+        assert [scorer(block, True) for block in blocks] == expected
+        assert len(multiprocessing.active_children()) == ranks
+    assert multiprocessing.active_children() == []
+
+
+@slow
+def test_a_model_in_parts_gives_the_same_scores(large_model: Path) -> None:
+    blocks = [make_rows(31), make_rows(1)]  # the second is one batch: a rank has none
+    with scorer.scorer(large_model, Machine(score_tokens=300, score_ranks=2, score_zero3=True)) as scorer:
+        for block in blocks:
+            for left, right in zip(scorer(block, True), score_rows(large_model, block, score_tokens=300), strict=True):
+                assert left.trace_logps == pytest.approx(right.trace_logps, abs=1e-5)
+                assert left.answer_logp_sum == pytest.approx(right.answer_logp_sum, abs=1e-4)
+
+
+@slow
+@pytest.mark.parametrize("zero3", [False, True])
+def test_a_killed_rank_is_named_at_once_and_leaves_no_process(tiny_model: Path, zero3: bool) -> None:
+    took = float("inf")
+
+    def kill_one_at_work() -> None:
+        nonlocal took
+        with scorer.scorer(tiny_model, Machine(score_ranks=2, score_zero3=zero3)) as scorer:
+            scorer(make_rows(4), False)
+            (victim,) = [child for child in multiprocessing.active_children() if child.name == "scoring rank 1"]
+            assert victim.pid is not None
+            os.kill(victim.pid, signal.SIGSTOP)  # so that it dies at work
+            threading.Timer(1, os.kill, (victim.pid, signal.SIGKILL)).start()
+            begin = time.monotonic()
+            try:
+                scorer(make_rows(40), False)
+            finally:
+                took = time.monotonic() - begin
+
+    with pytest.raises(RuntimeError, match=r"scoring rank 1 was ended by SIGKILL \(out of memory\?\)"):
+        kill_one_at_work()
+    assert 1 <= took < 6
+    assert multiprocessing.active_children() == []
+
+
+@slow
+def test_what_goes_wrong_in_a_rank_is_told(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="scoring rank 0: IndexError: index out of range"):
+        score_rows(tiny_model, [Example([1, 10**6, 1], 1, (1, 3))], score_ranks=2)
+    assert "Traceback" in capfd.readouterr().err
+    assert multiprocessing.active_children() == []
+
+
+WORK_FOR_EVER = """
+import multiprocessing, sys
+from vr.engines.scoring import scorer
+from vr.settings.machine import Machine
+from vr.renderers.renderer import Example
+
+with scorer.scorer(sys.argv[1], Machine(score_ranks=2)) as scorer:
+    rows = [Example([1] * 500, 1, (1, 500))] * 8
+    scorer(rows, False)
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    while True:
+        scorer(rows * 1000, False)
+"""
+
+
+@slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ranks_end_with_their_parent_however_it_ends(tiny_model: Path, how: signal.Signals) -> None:
+    parent: subprocess.Popen[Any] = subprocess.Popen(
+        [sys.executable, "-c", WORK_FOR_EVER, str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    ranks = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(ranks) == 2 and all(map(alive, ranks))
+    time.sleep(0.5)  # they are at work
+    parent.send_signal(how)
+    parent.communicate()
+    deadline = time.monotonic() + 5
+    while any(map(alive, ranks)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, ranks))

@@ -1,0 +1,438 @@
+"""vr/sampling.py on real vLLM engines, with models whose next-token probabilities are known.
+
+One process holds all engines of this module: importing vLLM is most of its time.
+"""
+
+import dataclasses
+import functools
+import itertools
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import make_markov_model, make_tokenizer, token_id
+
+from vr.engines import sampling
+from vr.engines.sampling import Request, Sample, request_seed
+from vr.renderers import markers, renderer
+from vr.settings.machine import Machine
+
+END = markers.END_THOUGHT
+MACHINE = Machine(kv_cache_gib=1)
+PROBS = {"A": 0.5, "B": 0.3, "C": 0.15, markers.TURN_END: 0.05}
+"""The known model's next token, whatever came before, except that an end marker follows a D for certain."""
+
+SETTINGS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "end_marker": END}
+
+slow = pytest.mark.slow
+
+
+def draw(engine: Any, requests: Sequence[Request], **settings: Any) -> list[Sample]:
+    """The samples in the order of the requests, which are numbered by their places."""
+    numbered = [dataclasses.replace(request, number=n) for n, request in enumerate(requests)]
+    pairs = list(sampling.draw(engine, numbered, **(SETTINGS | {"total": len(requests)} | settings)))
+    assert sorted(number for number, _ in pairs) == list(range(len(requests)))
+    samples = dict(pairs)
+    return [samples[n] for n in range(len(requests))]
+
+
+def requests_for(engine: Any, count: int, question: str = "Add 3 and 4.", stage: str = "test") -> list[Request]:
+    """`count` requests on one prompt, each with its own seed."""
+    prompt = renderer.Renderer(engine.get_tokenizer()).reasoner_prompt(question, "You add.")
+    return [Request(n, prompt, request_seed(stage, question, n)) for n in range(count)]
+
+
+def request_with(engine: Any, text: str, number: int = 0) -> Request:
+    """A request on a prompt that ends with the text."""
+    coder = renderer.Renderer(engine.get_tokenizer())
+    return Request(number, coder.reasoner_prompt("Add.", "You add.") + coder.encode(text), number)
+
+
+def reference_logps(model: Path, prompt_ids: list[int], ids: list[int]) -> list[float]:
+    """log p of each id after the prompt, from one forward pass of the model in transformers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logps_TV = loaded(torch.tensor([prompt_ids + ids])).logits[0].double().log_softmax(-1)
+    return logps_TV[len(prompt_ids) - 1 : -1].gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+
+
+@pytest.fixture(scope="module")
+def random_engine(tiny_model: Path) -> Iterator[Any]:
+    """Random weights: every token and the whole prompt matter."""
+    with sampling.engine(tiny_model, MACHINE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def known_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_markov_model(tmp_path_factory.mktemp("known"), "special", {"": PROBS, "D": {END: 1.0}})
+    (folder / "generation_config.json").write_text('{"do_sample": true, "top_k": 1, "temperature": 0.1}')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known_engine(known_model: Path) -> Iterator[Any]:
+    with sampling.engine(known_model, MACHINE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Writes A, B and then a marker of 11 tokens, or something like it: h is followed by o or t at even odds."""
+    chain = ["<|", "end", "_of", "_t", "h"]
+    probs = {"": {"A": 0.4, "B": 0.2, "<|": 0.3, ".<|": 0.1}, ".<|": {"end": 1.0}}
+    probs |= {last: {then: 1.0} for last, then in itertools.pairwise(chain)}
+    probs |= {"h": {"o": 0.5, "t": 0.5}, "o": {"u": 1.0}, "u": {"g": 1.0}, "g": {"h": 1.0}}
+    probs |= {"t": {"|>": 0.5, "|>.\n": 0.5}}
+    return make_markov_model(tmp_path_factory.mktemp("text"), "text", probs)
+
+
+@pytest.fixture(scope="module")
+def text_engine(text_model: Path) -> Iterator[Any]:
+    with sampling.engine(text_model, MACHINE) as opened:
+        yield opened
+
+
+def assert_frequencies(counts: Counter[str], probs: dict[str, float]) -> None:
+    """Pearson's chi-square against the known probabilities: below the 99.9 % point."""
+    total = sum(counts.values())
+    assert set(counts) <= set(probs)
+    chi_square = sum((counts[name] - total * p) ** 2 / (total * p) for name, p in probs.items())
+    assert chi_square < {1: 10.83, 2: 13.82, 3: 16.27}[len(probs) - 1]
+
+
+def first_tokens(engine: Any, count: int, stage: str, **settings: Any) -> Counter[str]:
+    coder = renderer.Renderer(engine.get_tokenizer())
+    samples = draw(engine, requests_for(engine, count, stage=stage), max_tokens=1, **settings)
+    return Counter(coder.decode(sample.ids) for sample in samples)
+
+
+@slow
+def test_a_new_engine_gives_the_same_texts(tiny_model: Path) -> None:
+    # The first test of the module: closing an engine ends all others of the process.
+    prompt = renderer.Renderer(renderer.load(tiny_model)).reasoner_prompt("Add 3 and 4.", "You add.")
+    requests = [Request(n, prompt, request_seed("test", "new", n)) for n in range(5)]
+    settings = SETTINGS | {"temperature": 0.7, "top_p": 0.9, "total": 5, "machine": MACHINE}
+    first, second = (dict(sampling.sample(tiny_model, requests, **settings)) for _ in range(2))
+    assert first == second and len(first) == 5 and first[0].ids
+
+
+@slow
+def test_same_request_gives_the_same_text_alone_and_in_any_batch(random_engine: Any) -> None:
+    wanted = requests_for(random_engine, 6)
+    others = [r for n in range(40) for r in requests_for(random_engine, 2, question=f"Add {n} and {n}." * (n % 5 + 1))]
+    alone = [draw(random_engine, [request])[0] for request in wanted]
+    mixed = draw(random_engine, [*others[:30], *wanted, *others[30:]])[30:36]
+    assert mixed == alone
+    assert draw(random_engine, wanted[::-1]) == alone[::-1]
+    assert len({tuple(sample.ids) for sample in alone}) == 6
+
+
+@slow
+def test_the_same_seed_twice_gives_the_same_text(random_engine: Any) -> None:
+    (request,) = requests_for(random_engine, 1)
+    first, second = draw(random_engine, [request, request])
+    assert first == second and first.ids
+
+
+@slow
+def test_eight_answers_on_one_prompt_are_distinct_draws(random_engine: Any) -> None:
+    samples = draw(random_engine, requests_for(random_engine, 8))
+    assert len({tuple(sample.ids) for sample in samples}) == 8
+
+
+@slow
+def test_samples_of_one_prompt_are_independent_of_each_other(known_engine: Any) -> None:
+    # Two independent draws agree with probability sum p^2 = 0.25 + 0.09 + 0.0225 + 0.0025 = 0.365.
+    prompt = requests_for(known_engine, 1)[0].prompt_ids
+    pairs = [Request(0, prompt, request_seed("pairs", str(n), m)) for n in range(1500) for m in range(2)]
+    ids = [sample.ids for sample in draw(known_engine, pairs, max_tokens=1)]
+    agreeing = sum(a == b for a, b in zip(ids[::2], ids[1::2], strict=True)) / 1500
+    assert abs(agreeing - 0.365) < 4 * math.sqrt(0.365 * 0.635 / 1500)
+
+
+@slow
+def test_frequencies_match_the_known_probabilities(known_engine: Any) -> None:
+    # generation_config.json of this model asks for top_k = 1: it must have no say.
+    assert_frequencies(first_tokens(known_engine, 3000, "plain"), PROBS)
+
+
+@slow
+def test_frequencies_within_texts_match_the_known_probabilities(known_engine: Any) -> None:
+    coder = renderer.Renderer(known_engine.get_tokenizer())
+    samples = draw(known_engine, requests_for(known_engine, 300, stage="within"))
+    assert_frequencies(Counter(coder.decode([i]) for sample in samples for i in sample.ids), PROBS)
+
+
+@slow
+def test_temperature_sharpens_the_distribution(known_engine: Any) -> None:
+    # T = 1/2: p^2, normalised by 0.365
+    sharpened = {name: p * p / 0.365 for name, p in PROBS.items()}
+    assert_frequencies(first_tokens(known_engine, 3000, "sharp", temperature=0.5), sharpened)
+
+
+@slow
+def test_top_p_keeps_the_likeliest_tokens_that_reach_it(known_engine: Any) -> None:
+    # A alone has 0.5 < 0.6, A and B have 0.8
+    assert_frequencies(first_tokens(known_engine, 2000, "top_p", top_p=0.6), {"A": 0.625, "B": 0.375})
+
+
+@slow
+def test_temperature_zero_takes_the_likeliest_token(known_engine: Any) -> None:
+    assert {sample.text for sample in draw(known_engine, requests_for(known_engine, 3), temperature=0)} == {"A" * 24}
+
+
+@slow
+def test_greedy_ids_are_the_argmax_of_the_model_that_scores(random_engine: Any, tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    requests = [requests_for(random_engine, 1, question=f"Add {n} and 4.")[0] for n in range(5)]
+    loaded = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    for request, sample in zip(requests, draw(random_engine, requests, temperature=0), strict=True):
+        with torch.inference_mode():
+            logits_TV = loaded(torch.tensor([request.prompt_ids + sample.ids])).logits[0]
+        assert logits_TV[len(request.prompt_ids) - 1 : -1].argmax(-1).tolist() == sample.ids
+
+
+@slow
+def test_log_probs_are_those_of_the_known_model(known_engine: Any) -> None:
+    coder = renderer.Renderer(known_engine.get_tokenizer())
+    for sample in draw(known_engine, requests_for(known_engine, 20, stage="scored"), temperature=0.7, logps=True):
+        assert sample.logps == pytest.approx([math.log(PROBS[coder.decode([i])]) for i in sample.ids], abs=1e-4)
+
+
+@slow
+@pytest.mark.parametrize("markers", ["special", "text"])
+def test_log_probs_are_at_temperature_1_whatever_is_sampled_at(markers: str, request: pytest.FixtureRequest) -> None:
+    names = {"special": ("random_engine", "tiny_model"), "text": ("text_engine", "text_model")}[markers]
+    engine, model = map(request.getfixturevalue, names)
+    requests = requests_for(engine, 30, stage="logps")
+    settings = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 120}
+    samples = draw(engine, requests, logps=True, **settings)
+    assert {"marker", "length"} <= {sample.finish for sample in samples}
+    for given, sample in zip(requests, samples, strict=True):
+        assert sample.logps == pytest.approx(reference_logps(model, given.prompt_ids, sample.ids), abs=1e-3)
+    assert [dataclasses.replace(sample, logps=None) for sample in samples] == draw(engine, requests, **settings)
+
+
+@slow
+def test_a_marker_of_one_special_token_ends_the_sample(known_engine: Any) -> None:
+    coder = renderer.Renderer(known_engine.get_tokenizer())
+    (sample,) = draw(known_engine, [request_with(known_engine, "D")])
+    assert sample == Sample(coder.encode(END), 0, "", "marker", None)
+
+
+@slow
+def test_a_marker_of_several_tokens_ends_the_sample_and_only_the_whole_of_it(text_engine: Any) -> None:
+    coder = renderer.Renderer(text_engine.get_tokenizer())
+    samples = draw(text_engine, requests_for(text_engine, 200), max_tokens=80)
+    ended = [sample for sample in samples if sample.finish == "marker"]
+    assert len(ended) > 100
+    for sample in ended:
+        text = coder.decode(sample.ids)
+        assert text.count(END) == 1 and text.removesuffix(".\n").endswith(END)
+        assert sample.text == text.partition(END)[0]
+        assert coder.decode(sample.ids[: sample.thought_tokens]) == sample.text.removesuffix(".")
+        assert END not in coder.decode(sample.ids[:-1])
+    assert any("<|end_of_tht|>" in sample.text for sample in ended)  # like a marker, but none
+    last = {coder.decode(sample.ids[-1:]) for sample in ended}
+    assert last == {"|>", "|>.\n"}  # the token that completes the marker stays whole
+    assert {coder.decode([s.ids[s.thought_tokens]]) for s in ended} == {"<|", ".<|"}
+
+
+@slow
+def test_without_a_marker_only_the_end_of_the_turn_ends_a_text(known_engine: Any) -> None:
+    coder = renderer.Renderer(known_engine.get_tokenizer())
+    requests = [request_with(known_engine, "D", n) for n in range(50)]
+    samples = draw(known_engine, requests, end_marker=None, max_tokens=300)
+    assert {sample.finish for sample in samples} == {"eos"}
+    end = token_id(coder.tokenizer, markers.TURN_END)
+    for sample in samples:
+        assert sample.text.startswith(END)
+        assert sample.ids[-1] == end and end not in sample.ids[:-1]
+        assert sample.text == coder.decode(sample.ids[:-1])
+        assert sample.thought_tokens == len(sample.ids)
+
+
+@slow
+def test_a_text_cut_off_is_recorded_as_length(known_engine: Any) -> None:
+    samples = draw(known_engine, requests_for(known_engine, 40), max_tokens=3)
+    cut = [sample for sample in samples if sample.finish == "length"]
+    assert len(cut) > 20 and all(len(sample.ids) == sample.thought_tokens == len(sample.text) == 3 for sample in cut)
+
+
+@slow
+def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any, caplog: pytest.LogCaptureFixture) -> None:
+    # 512 positions: a prompt of 510 leaves room for 2 tokens, 511 for 1, 512 for none.
+    ids = renderer.Renderer(known_engine.get_tokenizer()).encode("A") * 600
+    requests = [Request(n, ids[:length], seed=0) for n, length in enumerate((510, 511, 512, 600))]
+    with caplog.at_level(logging.WARNING, "vr.sampling"):
+        samples = draw(known_engine, requests, temperature=0)
+    assert [(len(s.ids), s.finish) for s in samples[:2]] == [(2, "length"), (1, "length")]
+    assert samples[2] == samples[3] == Sample([], 0, "", "prompt_too_long", None)
+    assert [record.getMessage() for record in caplog.records] == ["2 of 4 prompts do not fit in 512 tokens"]
+    assert draw(known_engine, requests[2:], logps=True)[0].logps == []
+
+
+@slow
+def test_samples_come_as_they_finish_and_carry_the_number_of_their_request(known_engine: Any) -> None:
+    # After an A or a C comes a text of some 20 tokens (or 512 = no room at all), after a D one end marker.
+    ends = {70: "A", 3: "D", 12: "C", 1: "D", 500: "A" * 512}
+    requests = [request_with(known_engine, text, number) for number, text in ends.items()]
+    pairs = list(sampling.draw(known_engine, requests, total=5, **SETTINGS))
+    assert [number for number, _ in pairs[:3]] == [500, 3, 1]
+    assert {number for number, _ in pairs[3:]} == {70, 12}
+    assert [sample.finish for _, sample in pairs[:3]] == ["prompt_too_long", "marker", "marker"]
+    alone = {request.number: draw(known_engine, [request])[0] for request in requests}
+    assert dict(pairs) == alone
+
+
+@slow
+def test_requests_are_taken_no_more_than_two_batches_ahead(known_engine: Any) -> None:
+    taken = 0
+
+    def counted() -> Iterator[Request]:
+        nonlocal taken
+        for taken, request in enumerate(requests_for(known_engine, 1200), start=1):  # noqa: B007
+            yield request
+
+    samples = sampling.draw(known_engine, counted(), total=1200, **(SETTINGS | {"max_tokens": 1}))
+    for done, _ in enumerate(samples):
+        assert taken - done <= 2 * MACHINE.max_sequences
+    assert taken == done + 1 == 1200
+
+
+@slow
+def test_a_caller_that_stops_early_leaves_the_engine_clean(known_engine: Any) -> None:
+    settings = SETTINGS | {"max_tokens": 100, "end_marker": None}
+    stream = sampling.draw(known_engine, requests_for(known_engine, 30), total=30, **settings)
+    next(stream)
+    stream.close()
+    assert not known_engine.has_unfinished_requests()
+    assert len(draw(known_engine, requests_for(known_engine, 3))) == 3
+
+
+@slow
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(MemoryError("no room"), RuntimeError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_an_engine_that_fails_ends_the_sampling_with_one_clear_line(
+    failure: BaseException,
+    raised: type[BaseException],
+    known_engine: Any,
+    known_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step, steps, closed = known_engine.step, itertools.count(), []
+
+    def failing_step() -> Any:
+        if next(steps) == 5:
+            raise failure
+        return step()
+
+    @contextmanager
+    def known_engine_opened(*_: Any) -> Iterator[Any]:
+        try:
+            yield known_engine
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(known_engine, "step", failing_step)
+    monkeypatch.setattr(sampling, "engine", known_engine_opened)
+    requests = [request_with(known_engine, "D"), *requests_for(known_engine, 30)[1:]]
+    samples = sampling.sample(known_model, requests, total=30, machine=MACHINE, **SETTINGS)
+    assert next(samples)[0] == 0
+    with pytest.raises(raised) as caught:
+        list(samples)
+    assert raised is KeyboardInterrupt or str(caught.value) == "vLLM ended: MemoryError('no room')"
+    assert closed and not known_engine.has_unfinished_requests()
+
+
+@slow
+def test_an_engine_process_that_is_killed_ends_the_sampling(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on GPUs, where the engine is a process of its own; vLLM alone would wait for it for ever.
+    from vllm import LLMEngine
+
+    in_a_process = functools.partial(LLMEngine.from_engine_args, enable_multiprocessing=True)
+    monkeypatch.setattr(LLMEngine, "from_engine_args", in_a_process)
+    with sampling.engine(tiny_model, MACHINE) as opened:
+        requests = requests_for(opened, 300)
+        samples = sampling.draw(opened, requests, total=300, **(SETTINGS | {"max_tokens": 400, "end_marker": None}))
+        next(samples)
+        (process,) = opened.engine_core.resources.engine_manager.processes
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match="vLLM ended: EngineDeadError"):
+            list(samples)
+
+
+@slow
+def test_no_requests_give_no_samples_and_open_no_engine(
+    known_engine: Any, known_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert draw(known_engine, []) == []
+    monkeypatch.setattr(sampling, "engine", None)
+    assert list(sampling.sample(known_model, iter(()), total=0, machine=MACHINE, **SETTINGS)) == []
+
+
+def test_a_missing_model_is_named_before_vllm_is_imported() -> None:
+    code = """
+import sys
+from vr.engines import sampling
+from vr.settings.machine import Machine
+assert not {"torch", "vllm", "transformers"} & set(sys.modules)
+try:
+    sampling.sample("nowhere", [], total=0, temperature=1, top_p=1, max_tokens=1, end_marker=None, machine=Machine())
+except FileNotFoundError as error:
+    assert "nowhere: no such model" in str(error)
+    assert not {"torch", "vllm", "transformers"} & set(sys.modules)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_request_seeds_differ_by_stage_problem_and_every_number() -> None:
+    names = itertools.product(("sample_traces", "sample_answers"), ("p1", "p2", "p12"), range(4), range(8))
+    assert len({request_seed(stage, problem, k, m) for stage, problem, k, m in names}) == 2 * 3 * 4 * 8
+    assert request_seed("s", "p", 1, 23) != request_seed("s", "p", 12, 3)
+    assert request_seed("s", "p", 1) != request_seed("s", "p1")
+
+
+def test_request_seeds_are_the_same_in_every_process_and_fit_in_63_bits() -> None:
+    assert request_seed("sample_traces", "p1", 3) == 4971144843327373926
+    assert all(0 <= request_seed("s", str(n)) < 2**63 for n in range(1000))
+
+
+@pytest.fixture(scope="module", params=["special", "text"])
+def coder(request: pytest.FixtureRequest) -> renderer.Renderer:
+    return renderer.Renderer(make_tokenizer(request.param))
+
+
+def test_marker_is_found_whatever_stands_before_it(coder: renderer.Renderer) -> None:
+    for thought in ("", "A", "3 + 4 = 7.\n", "<|", "<|end_of_", "ü€", "x" * 300):
+        ids = coder.ended(thought, END)
+        assert sampling._split(ids, coder, END) == (len(ids), len(coder.encode(thought)))
+
+
+def test_thought_tokens_end_before_a_broken_character(coder: renderer.Renderer) -> None:
+    half = coder.encode("€")[:1]  # the first of its three bytes
+    ids = [*half, *coder.fixed(END)]
+    assert sampling._split(ids, coder, END) == (len(ids), 1)
+
+
+def test_no_marker_is_found_where_it_is_not_whole(coder: renderer.Renderer) -> None:
+    for text in ("", "A", "<|end_of_thought", "<|end_of_thought>", "<|end_of_tht|>"):
+        assert sampling._split(coder.encode(text), coder, END) is None

@@ -1,0 +1,116 @@
+"""Work folders: found again by the same fingerprint, held by one run at a time, gone when the work is done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vr.execution import work_folder
+from vr.tables.files import atomic_file
+
+
+def test_fingerprint_depends_on_every_part_and_on_the_borders_between_them() -> None:
+    seen = {
+        work_folder.fingerprint(*parts)
+        for parts in [(), ("ab", "c"), ("a", "bc"), ("abc",), (b"abc",), (["abc"],), ("c", "ab"), ({"a": 1},), (1.0,)]
+    }
+    assert len(seen) == 9
+    assert work_folder.fingerprint({"a": 1, "b": 2}) == work_folder.fingerprint({"b": 2, "a": 1})
+
+
+def test_fingerprint_of_a_folder_is_that_of_its_contents(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "file").write_text("x")
+    first = work_folder.fingerprint(tmp_path / "one")
+    assert first == work_folder.fingerprint(tmp_path / "two") != work_folder.fingerprint(str(tmp_path / "one"))
+    (tmp_path / "two" / "sub" / "file").write_text("y")
+    assert work_folder.fingerprint(tmp_path / "two") != first
+    (tmp_path / "one" / "sub" / "file").rename(tmp_path / "one" / "sub" / "other")
+    assert work_folder.fingerprint(tmp_path / "one") != first
+
+
+def test_fingerprint_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        work_folder.fingerprint(tmp_path / "nowhere")
+    with pytest.raises(TypeError):
+        work_folder.fingerprint(object())
+
+
+def test_folder_is_kept_on_failure_found_again_and_removed_at_the_end(tmp_path: Path) -> None:
+    def fail() -> None:
+        with work_folder.folder(tmp_path, "stage", "f1") as here:
+            (here / "done").write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    with work_folder.folder(tmp_path, "stage", "f1") as here:
+        assert (here / "done").read_text() == "half"
+    assert not here.exists()
+
+
+def test_folders_of_other_inputs_are_removed_and_other_names_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "stage" / "old").mkdir(parents=True)
+    (tmp_path / "other" / "old").mkdir(parents=True)
+    with work_folder.folder(tmp_path, "stage", "new"):
+        assert not (tmp_path / "stage" / "old").exists()
+        assert (tmp_path / "other" / "old").exists()
+
+
+def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from vr.execution import work_folder
+from vr.tables.files import atomic_file
+with work_folder.folder(Path({str(tmp_path)!r}), "stage", "f1"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == b"held\n"
+        (tmp_path / "stage" / "f1" / "theirs").write_text("x")
+        # Another fingerprint does not help: the first run's folder would be cleared away under its feet.
+        for fingerprint in ("f1", "f2"):
+            with (
+                pytest.raises(RuntimeError, match=f"stage: process {other.pid} is at work"),
+                work_folder.folder(tmp_path, "stage", fingerprint),
+            ):
+                pass
+        assert (tmp_path / "stage" / "f1" / "theirs").exists()
+        with work_folder.folder(tmp_path, "other stage", "f1"):
+            pass
+        other.kill()  # the lock goes with its process, however that ends
+    with work_folder.folder(tmp_path, "stage", "f1") as here:
+        assert (here / "theirs").exists()
+        assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
+
+
+def test_whole_puts_a_file_in_place_only_when_its_writing_went_well(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "file"
+
+    def write(text: str, *, fails: bool) -> None:
+        with atomic_file(file) as part:
+            part.write_text(text)
+            if fails:
+                raise ValueError("stop")
+
+    write("first", fails=False)
+    with pytest.raises(ValueError, match="stop"):
+        write("half", fails=True)
+    assert file.read_text() == "first"
+    assert os.listdir(file.parent) == ["file"]
+
+
+def test_whole_removes_what_dead_writers_of_the_same_file_have_left_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    for name in (f".file.{dead.pid}.part", f".file.{os.getppid()}.part", f".other.{dead.pid}.part"):
+        (tmp_path / name).write_text("half")
+    with atomic_file(tmp_path / "file") as part:
+        part.write_text("done")
+    assert sorted(os.listdir(tmp_path)) == [f".file.{os.getppid()}.part", f".other.{dead.pid}.part", "file"]

@@ -1,0 +1,1 @@
+"""Supervised training with weighted rows, by LLaMA-Factory under DeepSpeed."""

@@ -1,0 +1,1 @@
+"""The paper's method without an engine: weights, selection of training rows, evaluation."""

@@ -1,0 +1,100 @@
+"""Avg@n and Pass@k on held-out questions, with bootstrap intervals over questions (method step 8).
+
+Answers that the checker could not judge count neither as right nor as wrong: n is a question's judged answers,
+and a question without any is left out and counted.
+Q questions, B bootstrap resamples.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from vr.tables.vocabulary import JUDGED
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased Pass@k from c right answers of n: 1 - C(n-c, k) / C(n, k) (arXiv 2107.03374, Eq. 1).
+
+    Raises:
+        ValueError: k is not in 1..n or c is not in 0..n.
+    """
+    if not 1 <= k <= n or not 0 <= c <= n:
+        raise ValueError(f"pass_at_k: n = {n}, c = {c}, k = {k}: needs 1 <= k <= n and 0 <= c <= n")
+    # the product form of the ratio of binomials: no large integers
+    return 1.0 - float(np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+def per_question(evals: pl.DataFrame) -> pl.DataFrame:
+    """Q rows: benchmark, problem_id, verifier, n (judged answers), c (right ones), unjudged, response_tokens."""
+    outcome = pl.col("outcome").cast(pl.String)
+    return (
+        evals.group_by("benchmark", "problem_id", "verifier")
+        .agg(
+            n=outcome.is_in(JUDGED).sum().cast(pl.Int64),
+            c=(outcome == "correct").sum().cast(pl.Int64),
+            unjudged=(~outcome.is_in(JUDGED)).sum().cast(pl.Int64),
+            response_tokens=pl.col("response_tokens").mean(),
+        )
+        .sort("benchmark", "problem_id")
+    )
+
+
+def summary(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int, seed: int) -> dict[str, Any]:
+    """Avg@n with its 95 % interval and Pass@k, over the judged questions of one benchmark (or kind).
+
+    Args:
+        questions: rows of `per_question`.
+        pass_at: the k; those above the smallest n are left out.
+    """
+    judged = questions.filter(pl.col("n") > 0)
+    if judged.is_empty():
+        return {"questions": questions.height, "questions_unjudged": questions.height}
+    score_Q = (judged["c"] / judged["n"]).to_numpy()
+    low, high = bootstrap_interval(score_Q, bootstrap, seed)
+    n_min = int(judged["n"].min())  # type: ignore[arg-type]
+    return {
+        "avg_at_n": float(score_Q.mean()),
+        "ci_low": low,
+        "ci_high": high,
+        "n": n_min,
+        "questions": questions.height,
+        "questions_unjudged": questions.height - judged.height,
+        "answers_unjudged": int(questions["unjudged"].sum()),
+        "response_tokens": float(judged["response_tokens"].mean()),  # type: ignore[arg-type]
+        "pass_at_k": {
+            str(k): float(np.mean([pass_at_k(n, c, k) for n, c in judged.select("n", "c").iter_rows()]))
+            for k in pass_at
+            if k <= n_min
+        },
+    }
+
+
+def difference(one: pl.DataFrame, other: pl.DataFrame, *, bootstrap: int, seed: int) -> dict[str, float]:
+    """Avg@n of one model minus another's, paired by question, with its 95 % bootstrap interval."""
+    pairs = one.filter(pl.col("n") > 0).join(
+        other.filter(pl.col("n") > 0), on=["benchmark", "problem_id"], how="inner", validate="1:1"
+    )
+    difference_Q = (pairs["c"] / pairs["n"] - pairs["c_right"] / pairs["n_right"]).to_numpy()
+    low, high = bootstrap_interval(difference_Q, bootstrap, seed)
+    return {"avg_at_n": float(difference_Q.mean()), "ci_low": low, "ci_high": high, "questions": pairs.height}
+
+
+def bootstrap_interval(values_Q: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
+    """95 % percentile interval of the mean of Q values, resampling questions.
+
+    Raises:
+        ValueError: no values.
+    """
+    if len(values_Q) == 0:
+        raise ValueError("bootstrap_interval: no questions")
+    rng = np.random.default_rng(seed)
+    means_B = np.concatenate(  # a thousand resamples at a time keeps the index array small
+        [
+            values_Q[rng.integers(len(values_Q), size=(min(1000, resamples - done), len(values_Q)))].mean(axis=1)
+            for done in range(0, resamples, 1000)
+        ]
+    )
+    low, high = np.quantile(means_B, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""What came out: metrics, plot data and the table of results."""

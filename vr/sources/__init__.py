@@ -1,0 +1,1 @@
+"""What comes from outside: problems and benchmarks, and the models that trainings start from."""
