@@ -15,21 +15,21 @@ COLUMNS = {"name": pl.String, "ids": pl.List(pl.Int32)}
 TOTAL = 2 * resume.BLOCK_ROWS + 7
 
 
-def row(number: int) -> resume.Row:
-    return {"name": str(number), "ids": list(range(number % 5))}
+def row(index: int) -> resume.Row:
+    return {"name": str(index), "ids": list(range(index % 5))}
 
 
 def collect(folder: Path, asked: list[int], *, stop_after: int | None = None, reverse: bool = False) -> pl.DataFrame:
-    """The whole table; `asked` is filled with the numbers that were made; fails after some where told to."""
+    """The whole table; `asked` is filled with the indices that were computed; fails after `stop_after` of them."""
 
-    def make(missing: list[int]):
-        for count, number in enumerate(missing[::-1] if reverse else missing):
+    def compute(missing: list[int]):
+        for count, index in enumerate(missing[::-1] if reverse else missing):
             if count == stop_after:
                 raise RuntimeError("engine ended")
-            asked.append(number)
-            yield number, row(number)
+            asked.append(index)
+            yield index, row(index)
 
-    frames = list(resume.rows(folder, TOTAL, make, COLUMNS, shard_rows=100))
+    frames = list(resume.resume(folder, TOTAL, compute, COLUMNS, shard_rows=100))
     assert [frame.height for frame in frames] == [resume.BLOCK_ROWS, resume.BLOCK_ROWS, 7]
     return pl.concat(frames)
 
@@ -40,7 +40,7 @@ def test_rows_come_in_order_whatever_order_they_finish_in(tmp_path):
     assert collect(tmp_path / "b", [], reverse=True).equals(wanted)
 
 
-def test_after_an_error_only_what_had_not_finished_is_made(tmp_path):
+def test_after_an_error_only_what_had_not_finished_is_computed(tmp_path):
     first, second = [], []
     with pytest.raises(RuntimeError, match="engine ended"):
         collect(tmp_path, first, stop_after=250)
@@ -55,16 +55,16 @@ def test_a_kill_loses_no_more_than_one_shard(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from test_shards import COLUMNS, TOTAL, row
+from test_resume import COLUMNS, TOTAL, row
 from vr.execution import resume
-def make(missing):
-    for number in missing:
-        if number == 777:
+def compute(missing):
+    for index in missing:
+        if index == 777:
             os.kill(os.getpid(), signal.SIGKILL)
-        yield number, row(number)
-list(resume.rows(Path({str(tmp_path)!r}), TOTAL, make, COLUMNS, shard_rows=100))
+        yield index, row(index)
+list(resume.resume(Path({str(tmp_path)!r}), TOTAL, compute, COLUMNS, shard_rows=100))
 """
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": paths}, check=False)
     assert done.returncode == -signal.SIGKILL
     collect(tmp_path, asked := [])
@@ -72,13 +72,13 @@ list(resume.rows(Path({str(tmp_path)!r}), TOTAL, make, COLUMNS, shard_rows=100))
 
 
 def test_a_shard_is_saved_after_a_minute_however_few_rows_it_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(resume, "SAVE_SECONDS", -1.0)
     with pytest.raises(RuntimeError, match="engine ended"):
         collect(tmp_path, [], stop_after=3)
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_damaged_shard_is_made_again(tmp_path, caplog):
+def test_a_damaged_shard_is_computed_again(tmp_path, caplog):
     whole = collect(tmp_path, [])
     damaged = sorted(tmp_path.iterdir())[1]
     damaged.write_bytes(damaged.read_bytes()[:100])
@@ -89,15 +89,19 @@ def test_a_damaged_shard_is_made_again(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [([], "3 rows were not made, the first: 0"), ([0, 0], "row 0 was not asked for"), ([3], "row 3 was not asked for")],
+    [
+        ([], "3 rows were not computed, the first: 0"),
+        ([0, 0], "row 0 was not asked for"),
+        ([3], "row 3 was not asked for"),
+    ],
 )
 def test_rows_that_are_missing_or_were_not_asked_for_are_an_error(tmp_path, made, message):
     with pytest.raises(RuntimeError, match=message):
-        list(resume.rows(tmp_path, 3, lambda _: ((n, row(n)) for n in made), COLUMNS, shard_rows=10))
+        list(resume.resume(tmp_path, 3, lambda _: ((n, row(n)) for n in made), COLUMNS, shard_rows=10))
 
 
 def test_no_rows_make_no_frames(tmp_path):
-    assert list(resume.rows(tmp_path, 0, lambda _: pytest.fail("nothing is missing"), COLUMNS, shard_rows=10)) == []
+    assert list(resume.resume(tmp_path, 0, lambda _: pytest.fail("nothing is missing"), COLUMNS, shard_rows=10)) == []
 
 
 def test_a_full_disk_is_named_and_keeps_what_was_saved(tmp_path, monkeypatch):

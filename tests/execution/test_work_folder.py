@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from vr.execution import work_folder
-from vr.tables.files import atomic_file
 
 
 def test_fingerprint_depends_on_every_part_and_on_the_borders_between_them() -> None:
@@ -41,21 +40,21 @@ def test_fingerprint_of_what_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_folder_is_kept_on_failure_found_again_and_removed_at_the_end(tmp_path: Path) -> None:
     def fail() -> None:
-        with work_folder.folder(tmp_path, "stage", "f1") as here:
-            (here / "done").write_text("half")
+        with work_folder.work_folder(tmp_path, "stage", "f1") as folder:
+            (folder / "done").write_text("half")
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
         fail()
-    with work_folder.folder(tmp_path, "stage", "f1") as here:
-        assert (here / "done").read_text() == "half"
-    assert not here.exists()
+    with work_folder.work_folder(tmp_path, "stage", "f1") as folder:
+        assert (folder / "done").read_text() == "half"
+    assert not folder.exists()
 
 
 def test_folders_of_other_inputs_are_removed_and_other_names_left_alone(tmp_path: Path) -> None:
     (tmp_path / "stage" / "old").mkdir(parents=True)
     (tmp_path / "other" / "old").mkdir(parents=True)
-    with work_folder.folder(tmp_path, "stage", "new"):
+    with work_folder.work_folder(tmp_path, "stage", "new"):
         assert not (tmp_path / "stage" / "old").exists()
         assert (tmp_path / "other" / "old").exists()
 
@@ -65,8 +64,7 @@ def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None
 import sys
 from pathlib import Path
 from vr.execution import work_folder
-from vr.tables.files import atomic_file
-with work_folder.folder(Path({str(tmp_path)!r}), "stage", "f1"):
+with work_folder.work_folder(Path({str(tmp_path)!r}), "stage", "f1"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -78,39 +76,13 @@ with work_folder.folder(Path({str(tmp_path)!r}), "stage", "f1"):
         for fingerprint in ("f1", "f2"):
             with (
                 pytest.raises(RuntimeError, match=f"stage: process {other.pid} is at work"),
-                work_folder.folder(tmp_path, "stage", fingerprint),
+                work_folder.work_folder(tmp_path, "stage", fingerprint),
             ):
                 pass
         assert (tmp_path / "stage" / "f1" / "theirs").exists()
-        with work_folder.folder(tmp_path, "other stage", "f1"):
+        with work_folder.work_folder(tmp_path, "other stage", "f1"):
             pass
         other.kill()  # the lock goes with its process, however that ends
-    with work_folder.folder(tmp_path, "stage", "f1") as here:
-        assert (here / "theirs").exists()
+    with work_folder.work_folder(tmp_path, "stage", "f1") as folder:
+        assert (folder / "theirs").exists()
         assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
-
-
-def test_whole_puts_a_file_in_place_only_when_its_writing_went_well(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "file"
-
-    def write(text: str, *, fails: bool) -> None:
-        with atomic_file(file) as part:
-            part.write_text(text)
-            if fails:
-                raise ValueError("stop")
-
-    write("first", fails=False)
-    with pytest.raises(ValueError, match="stop"):
-        write("half", fails=True)
-    assert file.read_text() == "first"
-    assert os.listdir(file.parent) == ["file"]
-
-
-def test_whole_removes_what_dead_writers_of_the_same_file_have_left_and_nothing_else(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        pass
-    for name in (f".file.{dead.pid}.part", f".file.{os.getppid()}.part", f".other.{dead.pid}.part"):
-        (tmp_path / name).write_text("half")
-    with atomic_file(tmp_path / "file") as part:
-        part.write_text("done")
-    assert sorted(os.listdir(tmp_path)) == [f".file.{os.getppid()}.part", f".other.{dead.pid}.part", "file"]

@@ -1,8 +1,8 @@
-"""Work folders: where a stage keeps what it has done so far, so that the next run can pick it up after a kill.
+"""Work folders: where a stage keeps what it has done so far, so that the next run can go on after a kill.
 
-A folder is keyed by a fingerprint of all that the work follows from, and belongs to one run at a time. It is for
-unfinished work only: what a stage hands on goes to its outputs, by way of `whole`. Knows nothing of what is in them.
-Locks are `flock`s: they hold between processes of one machine and vanish with the process that held them.
+The name of a folder is a fingerprint of everything that the work follows from. One process at a time holds it. Only
+unfinished work lies there; finished tables and models are outputs. This module does not know what the folders hold.
+Locks are `flock`s: they hold between the processes of one machine, and the kernel frees them when a process ends.
 """
 
 import fcntl
@@ -21,9 +21,9 @@ _LOCK = "lock"
 def fingerprint(*parts: Any) -> str:
     """sha256, in hex, over parts in their order.
 
-    A `Path` stands for the content of the file, or for the names and contents of all files of the folder; anything
-    else has to be bytes or JSON-able (a string is itself, never a path; the order of a mapping's keys is of no
-    account).
+    A `Path` stands for the content of its file, or for the names and contents of all files in its folder. Any other
+    part has to be bytes or JSON-able. A string stands for itself, never for a path. The order of a mapping's keys
+    does not matter.
 
     Raises:
         FileNotFoundError: a path that is not there.
@@ -53,17 +53,17 @@ def _files(path: Path) -> list[Path]:
 
 
 def _add(digest: Any, label: str, content: bytes) -> None:
-    # Lengths go in too: ("ab", "c") and ("a", "bc") are different inputs.
+    # The lengths are hashed too, since ("ab", "c") and ("a", "bc") are different inputs.
     for piece in (label.encode(), content):
         digest.update(len(piece).to_bytes(8, "big"))
         digest.update(piece)
 
 
 @contextmanager
-def folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
-    """`root/name/fingerprint`, held by this process alone; removed when the block ends well, kept when it fails.
+def work_folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
+    """`root/name/fingerprint`, held by this process alone. It is removed when the block ends well, kept when it fails.
 
-    What other fingerprints of the same name left behind is removed first: their inputs are gone.
+    Folders of other fingerprints under the same name are removed first, since their inputs have changed.
 
     Raises:
         RuntimeError: another process holds the folders of this name; says which.
@@ -75,15 +75,15 @@ def folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
         for entry in home.iterdir():
             if entry.is_dir() and entry.name != fingerprint:
                 shutil.rmtree(entry)
-        here = home / fingerprint
-        here.mkdir(exist_ok=True)
-        yield here
-        shutil.rmtree(here)
+        folder = home / fingerprint
+        folder.mkdir(exist_ok=True)
+        yield folder
+        shutil.rmtree(folder)
 
 
 @contextmanager
 def _held(path: Path, name: str) -> Iterator[None]:
-    with path.open("a+") as file:  # never "w": that would wipe the holder's pid before the lock is ours
+    with path.open("a+") as file:  # "w" would erase the holder's process id before the lock is ours
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
