@@ -1,6 +1,7 @@
-"""How it runs: ranks, batches and workers of this machine. Never what is computed.
+"""How a run is carried out on this machine: ranks, batches, workers. Nothing here changes what is computed.
 
-What machine.yaml leaves out is found out from the machine; changing any of it invalidates no stage.
+What machine.yaml leaves out is found out from the machine. A change of it makes no stage run again.
+vr/recipes/machines/example.yaml shows every entry.
 """
 
 import os
@@ -45,11 +46,14 @@ class Machine(BaseModel):
     allow_unsafe_execution: bool = False
     """judge programs where no sandbox holds (`python -m vr.verify selfcheck` says what is then open)"""
     threads: Positive = 1
-    """compute threads a CPU process; small models are slower with more"""
+    """compute threads of a CPU process; small models are slower with more"""
+    stages_at_once: Positive | None = None
+    """independent stages that `make repro` runs side by side; default: on CPU two where there are two cores or more,
+    with GPUs one"""
 
     @property
-    def judging(self) -> dict[str, Any]:
-        """What `verify.verify` has to know of this machine."""
+    def verify_options(self) -> dict[str, Any]:
+        """What `verify.verify` has to know of this machine, as its arguments."""
         return {"workers": self.verify_workers, "allow_unsafe": self.allow_unsafe_execution}
 
 

@@ -1,80 +1,84 @@
-"""What is computed: the parameters of every step, with their ranges.
+"""What is computed: the parameters of every stage, with their meanings and ranges.
 
-One class per stage. Its fields are the stage's section of params.yaml plus, in `shared`, the top-level keys
-that it reads; an unknown key, a missing key or a value out of range is an error that names it.
-Numbers are the paper's (arXiv 2509.22637, App. C) where a default stands here.
+One class for each section of params.yaml. Its fields are the section's entries and, named in `shared`, the top-level
+entries that the stage reads too. No field has a default: the file alone says what a run computes.
+Numbers called the paper's are those of arXiv 2509.22637, App. C and D.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from vr.settings.entries import Entries, Params, error_line
+
+__all__ = ["Params", "error_line"]
+
+
+def _without_repeats(values: list[Any]) -> list[Any]:
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{twice[0]!r} may stand there once")
+    return values
+
+
+def _all_or_a_number(value: Any) -> Any:
+    if value == "all" or (type(value) is int and value > 0):
+        return value
+    raise ValueError("should be `all` or a number above 0")
+
 
 Estimator = Literal["acc", "gml", "l", "uniform"]
-Hint = Literal["solution", "answer", "none"]
+Proposal = Literal["posterior", "initial"]
+Hint = Literal["solution", "answer"]
 Template = Literal["A", "B"]
 LogpsFrom = Literal["scorer", "sampler"]
+Ratio = Literal["per_token", "sum", "none"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-Temperature = Annotated[float, Field(ge=0, le=5)]
-TopP = Annotated[float, Field(gt=0, le=1)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+NotEmpty = Annotated[str, Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_without_repeats)]
+Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
+Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""The name of a folder in models/, and a part of a DVC stage's name."""
+BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
+"""As a model's name, without dots: `evaluate.samples.NAME` is an entry of dvc.yaml's `params`."""
+Models = Annotated[list[Model], Field(min_length=1), AfterValidator(_without_repeats)]
+BenchmarkNames = Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(_without_repeats)]
 
 
-class Params(BaseModel):
-    """A stage's parameters; `section` and `shared` say where in params.yaml they stand."""
+class Shared(Params):
+    """The top-level entries, which several stages read, and dvc.yaml to choose what runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    section: ClassVar[str]
-    shared: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Self:
-        """The stage's parameters out of the whole document.
-
-        Raises:
-            ValueError: every missing, unknown or bad entry, one line each.
-        """
-        missing = [key for key in (*cls.shared, cls.section) if key not in document]
-        if missing:
-            raise ValueError(f"params.yaml: missing {', '.join(missing)}")
-        values = document[cls.section]
-        if not isinstance(values, Mapping):
-            raise ValueError(f"params.yaml: {cls.section} = {values!r}: should be a section of keys and values")
-        try:
-            return cls(**{key: document[key] for key in cls.shared}, **values)
-        except (ValidationError, TypeError) as error:
-            raise ValueError(_readable(error, cls)) from error
+    shared: ClassVar[tuple[str, ...]] = (
+        "estimator", "K", "seeds", "proposal", "hint", "template", "posterior_logps", "prompts"
+    )  # fmt: skip
+    estimator: Estimator
+    """the likelihood term of the weights; the paper's are acc and gml"""
+    K: Positive
+    """how many of the seeds, in order, the weights use; the paper's: 8"""
+    seeds: Seeds
+    """traces sampled for each question, one a seed"""
+    proposal: Proposal
+    """the model that the traces are drawn from: q, or pi_0 (then the ratio is 1)"""
+    hint: Hint
+    """what q sees of y*: the whole solution text (the paper's), or the reference answer"""
+    template: Template
+    """q's wording and markers: A (explanation) or B (thought)"""
+    posterior_logps: LogpsFrom
+    """where log q of a trace comes from: a pass of the scorer, or vLLM as it drew the trace"""
+    prompts: NotEmpty
+    """folder of the system prompts"""
 
 
-def _readable(error: Exception, cls: type[Params]) -> str:
-    if not isinstance(error, ValidationError):
-        return f"params.yaml: {cls.section}: {error}"
-    lines = []
-    for item in error.errors():
-        path = [str(part) for part in item["loc"]]
-        if path and path[0] not in cls.shared:
-            path.insert(0, cls.section)
-        lines.append(complaint("params.yaml", ".".join(path) or cls.section, item))
-    return "\n".join(lines)
-
-
-def complaint(file: str, entry: str, item: Mapping[str, Any]) -> str:
-    """One line for one error of a ValidationError: the file, its entry, the value there and what is wrong with it."""
-    shown = "" if not item["loc"] or item["type"] == "missing" else f" = {item['input']!r}"
-    return f"{file}: {entry}{shown}: {item['msg']}"
+# Questions
 
 
 class Problems(Params):
-    """The embedded miniature's problems (vr/miniature.py)."""
+    """The embedded miniature's training questions (vr/sources/miniature.py)."""
 
     section: ClassVar[str] = "problems"
     train: Positive
-    """train questions"""
-    dev: Positive
-    """held-out questions to tune on"""
-    test: Positive
-    """held-out questions that are reported"""
+    """training questions"""
     programs: Probability
     """share of programming tasks"""
     slips: Probability
@@ -84,50 +88,107 @@ class Problems(Params):
     seed: int
 
     @model_validator(mode="after")
-    def _shares(self) -> Self:
+    def _slips_and_guesses_leave_no_negative_rest(self) -> Self:
         if self.slips + self.guesses > 1:
             raise ValueError(f"slips + guesses = {self.slips + self.guesses}: at most 1")
         return self
 
 
+class Benchmark(Params):
+    """One benchmark's held-out questions: the entry of its name in the section `benchmark`."""
+
+    section: ClassVar[str] = "benchmark"
+    questions: Positive
+    programs: Probability
+    """share of programming tasks"""
+    seed: int
+
+    @classmethod
+    def names(cls, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """The benchmarks that have an entry."""
+        entries = document.get(cls.section)
+        return [(name,) for name in entries] if isinstance(entries, Mapping) else [()]
+
+
+class FinalSubset(Entries):
+    """The questions whose traces are sampled, weighed and learnt from by the final model."""
+
+    size: Size
+    """all, or how many; the paper's second setting: 1000"""
+    seed: int
+    """draws them"""
+
+
+class Subsets(Params):
+    """Which questions train what (App. F.4)."""
+
+    section: ClassVar[str] = "subsets"
+    final: FinalSubset
+    disjoint: bool
+    """pi_0 and q learn from the other questions only (Table 9)"""
+
+    @model_validator(mode="after")
+    def _pi_0_and_q_have_questions(self) -> Self:
+        if self.disjoint and self.final.size == "all":
+            raise ValueError("disjoint: true with final.size: all leaves no question for pi_0 and q to learn from")
+        return self
+
+
+# Models
+
+
 class Base(Params):
-    """The base model: the miniature made here, or a model directory or hub id."""
+    """The base model: the miniature made here, or a model from outside. Sizes are the miniature's alone."""
 
     section: ClassVar[str] = "base"
-    source: str = Field(min_length=1)
+    source: NotEmpty
     """`miniature`, a local directory, or a hub id"""
-    revision: str | None = None
+    revision: str | None
     """pinned commit of a hub model"""
-    hidden_size: Positive = 64
-    layers: Positive = 3
-    heads: Positive = 4
-    vocabulary: Annotated[int, Field(ge=280)] = 512
-    """miniature only: tokens, the 256 bytes and the special ones included"""
-    markers: Literal["special", "text"] = "special"
-    """miniature only: whether <|begin_of_thought|> and the like are one token or several"""
-    seed: int = 0
+    hidden_size: Positive
+    layers: Positive
+    heads: Positive
+    vocabulary: Annotated[int, Field(ge=280)]
+    """tokens, the 256 bytes and the special ones included"""
+    markers: Literal["special", "text"]
+    """whether <|begin_of_thought|> and the like are one token or several"""
+    seed: int
 
 
 class Train(Params):
-    """Hyper-parameters of one supervised training, by LLaMA-Factory under DeepSpeed (App. C)."""
+    """Hyper-parameters of one supervised training, by LLaMA-Factory under DeepSpeed (App. C).
 
+    The section `training` holds for all three; an entry of a training's own section wins.
+    """
+
+    defaults: ClassVar[str] = "training"
     epochs: Annotated[float, Field(gt=0)]
+    """the paper's: 3, q 10"""
     batch_size: Positive
-    """questions a step: rows a step is this times the rows a question (2 with mix, K when weighted)"""
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    warmup_ratio: Probability = 0.1
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    cutoff_len: Positive = 16384
-    """tokens of a row; what is longer is cut off and counted"""
-    normalizer: Literal["constant", "token_mean"] = "constant"
-    """constant: Dr. SFT; token_mean: plain SFT (Table 10)"""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    seed: int = 0
+    """questions a step: rows a step are this times the rows a question (2 with mix, K when weighted)"""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    """the paper's: 1e-5"""
+    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"]
+    """the paper's: cosine"""
+    warmup_ratio: Probability
+    """the paper's: 0.1, q 0.05"""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)]
+    """the paper's: 0.9"""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)]
+    """the paper's: 0.999, q 0.95"""
+    adam_epsilon: Annotated[float, Field(gt=0)]
+    """the paper's: 1e-8"""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """the paper's: 0, q 1e-4"""
+    max_grad_norm: Annotated[float, Field(ge=0)]
+    """the paper's: 1"""
+    cutoff_len: Positive
+    """tokens of a row; what is longer is cut off and counted; the paper's: 16384"""
+    normalizer: Literal["constant", "token_mean"]
+    """constant: Dr. SFT (the paper's); token_mean: plain SFT (Table 10)"""
+    precision: Literal["bf16", "fp32"]
+    """the paper's: bf16"""
+    seed: int
 
 
 class TrainInitial(Train):
@@ -151,21 +212,24 @@ class TrainFinal(Train):
     section: ClassVar[str] = "train_final"
 
 
+# Traces, their log-probs and answers
+
+
 class Sampling(Params):
     """How text is drawn from a model."""
 
-    temperature: Temperature = 0.7
-    top_p: TopP = 1.0
+    temperature: Annotated[float, Field(ge=0, le=5)]
+    """the paper's: 0.7"""
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    """the paper's: 1"""
     max_tokens: Positive
-
-    @property
-    def decoding(self) -> dict[str, Any]:
-        """What a sampler is told."""
-        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+    """the paper's: traces 32764, evaluation 38912"""
+    precision: Literal["float32", "bfloat16", "auto"]
+    """of the computation; auto: the weights' own, which vLLM turns from float32 into bfloat16"""
 
 
 class SampleTraces(Sampling):
-    """z_k ~ q(. | x, y')."""
+    """z_k ~ q(. | x, y'), or pi_0(. | x)."""
 
     section: ClassVar[str] = "sample_traces"
     shared: ClassVar[tuple[str, ...]] = ("hint", "template", "posterior_logps")
@@ -178,54 +242,65 @@ class ScoreInitial(Params):
     """Log-probs under pi_0."""
 
     section: ClassVar[str] = "score_initial"
-    shared: ClassVar[tuple[str, ...]] = ("hint", "template")
-    hint: Hint
+    shared: ClassVar[tuple[str, ...]] = ("template",)
     template: Template
-    token_logps: bool = False
+    token_logps: bool
     """keep the log-prob of every trace token, not only their sum"""
 
 
-class ScorePosterior(ScoreInitial):
+class ScorePosterior(Params):
     """Log-probs under q."""
 
     section: ClassVar[str] = "score_posterior"
     shared: ClassVar[tuple[str, ...]] = ("hint", "template", "posterior_logps")
+    hint: Hint
+    template: Template
     posterior_logps: LogpsFrom
-    """scorer: a pass of its own over every trace; sampler: those of sampling, compared with a pass over a few"""
+    token_logps: bool
+    """keep the log-prob of every trace token, not only their sum"""
 
 
 class SampleAnswers(Sampling):
     """y ~ pi_0(. | x, z_k)."""
 
     section: ClassVar[str] = "sample_answers"
-    shared: ClassVar[tuple[str, ...]] = ("hint", "template")
-    hint: Hint
+    shared: ClassVar[tuple[str, ...]] = ("template",)
     template: Template
     samples: Positive
-    """M, answers a trace"""
+    """M, answers a trace; the paper's: 8"""
+
+
+# Weights and the final training set
+
+
+class LikelihoodAcc(Params):
+    """acc_k, and the correct answer that goes with a trace."""
+
+    section: ClassVar[str] = "likelihood_acc"
+    seed: int
+    """draws one of a trace's correct answers"""
 
 
 class Weigh(Params):
     """rho~ (Eq. 6 and 8, App. C.2)."""
 
     section: ClassVar[str] = "weigh"
-    shared: ClassVar[tuple[str, ...]] = ("estimator", "seeds", "K")
+    shared: ClassVar[tuple[str, ...]] = ("estimator", "seeds", "K", "template")
     estimator: Estimator
     seeds: Seeds
     K: Positive
-    ratio: bool = True
-    """false: the likelihood term alone"""
-    max_trace_tokens: Positive = 28000
-    """a longer trace has weight 0"""
-    weak_verifier_sources: list[str] = []
+    template: Template
+    ratio: Ratio
+    """the ratio pi_0/q of a trace: its geometric mean (Eq. 8), the whole of it, or left out"""
+    max_trace_tokens: Positive
+    """a longer trace has weight 0; the paper's: 28000"""
+    weak_verifier_sources: list[str]
     """acc only: sources whose questions without any correct answer take the gml weights"""
-    token_logps: bool = False
-    """true: sums taken anew over the per-token log-probs, which needs score_*.token_logps; false: the scorer's sums"""
+    token_logps: bool
+    """take the sums anew over the per-token log-probs (which needs score_*.token_logps), not the scorer's sums"""
 
     @model_validator(mode="after")
-    def _enough_seeds(self) -> Self:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds = {self.seeds}: each seed may stand there once")
+    def _k_seeds_are_there(self) -> Self:
         if len(self.seeds) < self.K:
             more = list(range(max(self.seeds) + 1, max(self.seeds) + 1 + self.K - len(self.seeds)))
             raise ValueError(
@@ -234,43 +309,57 @@ class Weigh(Params):
         return self
 
 
-class LikelihoodAcc(Params):
-    """acc_k, and the correct answer that goes with a trace."""
-
-    section: ClassVar[str] = "likelihood_acc"
-    seed: int = 0
-    """draws one of a trace's correct answers"""
-
-
 class BuildFinal(Params):
     """Which rows the final model learns from (App. C.3)."""
 
     section: ClassVar[str] = "build_final"
-    shared: ClassVar[tuple[str, ...]] = ("hint", "template")
-    hint: Hint
+    shared: ClassVar[tuple[str, ...]] = ("proposal", "template")
+    proposal: Proposal
     template: Template
-    selection: Literal["best", "weighted"] = "best"
-    mix: bool = True
+    selection: Literal["best", "weighted"]
+    """a question's trace of the highest weight, or all of its traces with their weights"""
+    mix: bool
     """add the data set's own rows"""
 
 
+# Results
+
+
 class Evaluate(Sampling):
-    """Avg@n and Pass@k on held-out questions."""
+    """Avg@n and Pass@k on held-out questions (App. D)."""
 
     section: ClassVar[str] = "evaluate"
-    models: list[Literal["base", "initial", "final"]]
-    split: Literal["dev", "test"] = "test"
-    benchmarks: dict[str, Positive]
-    """n, answers a question, for each benchmark"""
-    seed: int = 0
+    models: Models
+    """folders of models/"""
+    benchmarks: BenchmarkNames
+    samples: dict[BenchmarkName, Positive]
+    """n, answers a question, for each benchmark; the paper's: 32, 8, 2 or 1"""
+    untrained: Annotated[list[Model], AfterValidator(_without_repeats)]
+    """models that were not trained here: they get their own chat template and no prefill"""
+    boxed_without_solution: bool
+    """judge mathematics without a solution part by the last \\boxed{} of the response"""
+    seed: int
+
+    @model_validator(mode="after")
+    def _every_benchmark_has_an_n(self) -> Self:
+        if without := [name for name in self.benchmarks if name not in self.samples]:
+            raise ValueError(f"samples.{without[0]} is missing, but benchmarks names {without[0]!r}")
+        return self
+
+    @classmethod
+    def keys(cls, *benchmark: str) -> tuple[str, ...]:
+        """What the evaluation of one model on one benchmark reads: of `samples` its own entry, and no list of what to
+        evaluate, so that a further model or benchmark runs no evaluation again."""
+        fields = (name for name in cls.model_fields if name not in ("models", "benchmarks", "samples"))
+        return (*(f"evaluate.{name}" for name in fields), *(f"evaluate.samples.{name}" for name in benchmark))
 
 
 class Report(Params):
     """Metrics and plot data."""
 
     section: ClassVar[str] = "report"
-    pass_at: list[Positive] = [1, 2, 4, 8]
+    pass_at: Annotated[list[Positive], Field(min_length=1), AfterValidator(_without_repeats)]
     """the k of Pass@k, where k <= n"""
-    bootstrap: Annotated[int, Field(ge=100)] = 10_000
+    bootstrap: Annotated[int, Field(ge=100)]
     """resamples over questions, for the 95 % intervals"""
-    seed: int = 0
+    seed: int

@@ -1,32 +1,56 @@
 """Every table of the pipeline, each column declared once: type, unit, meaning, rules.
 
-A table is one Parquet file; reading and writing it validates it (vr/parquet.py, whose functions are offered here
-too). Tables are joined by key, never by position.
+A table is one Parquet file; reading and writing it validates it (vr/tables/parquet.py). Tables are joined by key,
+never by position. `python -m vr.tables` prints all columns (data/README.md).
 
 Dimensions: Q questions, K traces a question (one per seed), M answers a trace, T tokens.
-Units are in the names: `_tokens`, `_seconds`; log-probabilities and their sums are natural logs (nats).
+Units: `_tokens` counts tokens, `_seconds` are seconds; log-probs, their sums and log ratios are natural logs (nats).
 """
 
 import dataframely as dy
 import polars as pl
 
-from vr.tables.vocabulary import FINISHES, ORIGINS, OUTCOMES, REASONS, SPLITS, VERIFIERS
+from vr.tables.vocabulary import FINISHES, JUDGED_PARTS, ORIGINS, OUTCOMES, REASONS, VERIFIERS
 
-_KEY_PROBLEM = "the problem, unique over all sources"
-_KEY_SEED = "which of the K traces of the problem; also fixes the trace's random seed"
 _IDS = dy.Int32(nullable=False, min=0)
+_LOGP = dy.Float32(nullable=False)
+_MARKERS = r"(?s)<\|begin_of_thought\|>.*<\|end_of_thought\|>\s*<\|begin_of_solution\|>.*<\|end_of_solution\|>"
 
 
-class Problems(dy.Schema):
-    """problems: Q rows, train questions with their reference solutions and held-out questions."""
+def _four_markers_in_order(solution: pl.Expr) -> pl.Expr:
+    return solution.str.contains(_MARKERS)
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
+
+# Keys
+
+
+class ProblemKey(dy.Schema):
+    """The key of a problem."""
+
+    problem_id = dy.String(primary_key=True, min_length=1, description="the problem, unique over all sources")
+
+
+class TraceKey(ProblemKey):
+    """The key of a trace: its problem, and which of the K traces it is."""
+
+    seed = dy.Int32(primary_key=True, description="which of the problem's K traces; also its random seed")
+
+
+class AnswerKey(TraceKey):
+    """The key of one of the M answers to a trace."""
+
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the M answers of the trace")
+
+
+# Questions
+
+
+class Question(ProblemKey):
+    """A question and how its answers are judged; with a solution it is a row of `Problems` or `Benchmark`."""
+
     source = dy.String(min_length=1, description="data set or generator that the problem comes from")
-    split = dy.Enum(SPLITS, description="train | dev (for tuning) | test (reported)")
-    benchmark = dy.String(nullable=True, min_length=1, description="benchmark of a held-out problem; null: train")
     question = dy.String(description="x, as the user turn")
     system = dy.String(nullable=True, description="the row's own system prompt of pi; null: the default file")
-    solution = dy.String(nullable=True, description="whole response with markers: z* and y*; null: none known")
     reference = dy.String(nullable=True, description="reference answer, for verifiers math and choice")
     verifier = dy.Enum(VERIFIERS, description="how an answer is judged")
     tests = dy.String(nullable=True, description="JSON for the verifier: APPS/TACO input_output, or a scorer's entry")
@@ -35,69 +59,69 @@ class Problems(dy.Schema):
     def question_is_not_empty(cls) -> pl.Expr:
         return pl.col("question").str.strip_chars().str.len_chars() > 0
 
-    @dy.rule()
-    def solution_has_the_four_markers_in_order(cls) -> pl.Expr:
-        return pl.col("solution").str.contains(
-            r"(?s)<\|begin_of_thought\|>.*<\|end_of_thought\|>\s*<\|begin_of_solution\|>.*<\|end_of_solution\|>"
-        )
 
-    @dy.rule()
-    def train_rows_have_a_solution(cls) -> pl.Expr:
-        return (pl.col("split") != "train") | pl.col("solution").is_not_null()
+class Problems(Question):
+    """Q training questions with their reference solutions."""
 
-    @dy.rule()
-    def held_out_rows_have_a_benchmark(cls) -> pl.Expr:
-        return (pl.col("split") == "train") | pl.col("benchmark").is_not_null()
+    solution = dy.String(
+        check={"four_markers_in_order": _four_markers_in_order},
+        description="whole response of the data set with its four markers: z*, y*",
+    )
 
 
-class Traces(dy.Schema):
-    """traces: one row per question and seed, z_k ~ q(. | x, y')."""
+class Benchmark(Question):
+    """The held-out questions of one benchmark."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
+    solution = dy.String(
+        nullable=True,
+        check={"four_markers_in_order": _four_markers_in_order},
+        description="whole response with its four markers; null: none known",
+    )
+
+
+class Subset(ProblemKey):
+    """The training questions that one part of the pipeline uses."""
+
+
+# Traces and what is known of them
+
+
+class Traces(TraceKey):
+    """One row per question and seed: z_k as its proposal drew it."""
+
     trace_ids = dy.List(_IDS, description="token ids as sampled, end marker included")
     trace_tokens = dy.Int32(min=0, description="length of trace_ids")
     thought_tokens = dy.Int32(min=0, description="tokens of trace_ids before the end marker")
     text = dy.String(description="the thought without its marker, for people")
     finish = dy.Enum(FINISHES, description="what ended it: marker | eos | length | prompt_too_long")
-    trace_logps = dy.List(
-        dy.Float32(nullable=False), nullable=True, description="per token under its sampler, nats; null: not kept"
-    )
+    trace_logps = dy.List(_LOGP, nullable=True, description="per token under its proposal, nats; null: not kept")
 
     @dy.rule()
     def trace_tokens_counts_trace_ids(cls) -> pl.Expr:
         return pl.col("trace_ids").list.len() == pl.col("trace_tokens")
 
 
-class Logps(dy.Schema):
-    """logps: one row per question and seed; what one model gives the trace (and pi_0 the reference answer)."""
+class Logps(TraceKey):
+    """One row per question and seed: what one model gives the trace (and pi_0 the reference answer)."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
     trace_logp_sum = dy.Float64(nullable=True, max=1e-6, description="log p(z_k | ...), nats; null: not scorable")
     trace_tokens = dy.Int32(min=0, description="tokens in that sum, end marker included")
     answer_logp_sum = dy.Float64(nullable=True, max=1e-6, description="log pi_0(y* | x, z_k), nats; null: not scored")
     answer_tokens = dy.Int32(nullable=True, min=1, description="tokens in that sum, end marker included")
-    trace_logps = dy.List(dy.Float32(nullable=False), nullable=True, description="per token, nats; null: not kept")
+    trace_logps = dy.List(_LOGP, nullable=True, description="per token, nats; null: not kept")
 
 
-class Answers(dy.Schema):
-    """answers: M rows per trace, y ~ pi_0(. | x, z_k)."""
+class Answers(AnswerKey):
+    """M rows per trace: y ~ pi_0(. | x, z_k)."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
-    sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the M answers of the trace")
     answer_ids = dy.List(_IDS, description="token ids as sampled, end marker included")
     text = dy.String(description="the answer without its marker")
     finish = dy.Enum(FINISHES, description="what ended it: marker | eos | length | prompt_too_long")
 
 
-class Verifications(dy.Schema):
-    """verifications: one row per answer."""
+class Verifications(AnswerKey):
+    """One row per answer: its verdict."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
-    sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the M answers of the trace")
     outcome = dy.Enum(OUTCOMES, description="the verdict; only correct, wrong and no_answer are about the model")
     detail = dy.String(description="why: failing test, exception class, limit; empty where nothing is to say")
     cpu_seconds = dy.Float64(min=0, description="processor time of the check")
@@ -105,22 +129,20 @@ class Verifications(dy.Schema):
     isolation = dy.String(description="how well the check was fenced in: full | native | unsafe | worker | none")
 
 
-class Likelihood(dy.Schema):
-    """likelihood/<estimator>: one row per question and seed, the likelihood term l_k of one estimator."""
+class Likelihood(TraceKey):
+    """One row per question and seed: the likelihood term l_k of one estimator."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
     log_likelihood = dy.Float64(nullable=True, max=1e-6, description="l_k, nats; null: log 0 or not known")
     reason = dy.Enum(REASONS, description="why log_likelihood is null")
     answer_ids = dy.List(_IDS, nullable=True, description="acc: the correct answer to train with; null: y* itself")
 
 
-class Weights(dy.Schema):
-    """weights: one row per question and used seed (K of them)."""
+class Weights(TraceKey):
+    """One row per question and used seed (K of them)."""
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    seed = dy.Int32(primary_key=True, description=_KEY_SEED)
-    log_ratio = dy.Float64(nullable=True, description="r_k = log(pi_0/q)/|z_k|, nats a token; null: not scorable")
+    log_ratio = dy.Float64(
+        nullable=True, description="r_k = log(pi_0/q), nats (per_token: nats a token); null: not scorable"
+    )
     log_likelihood = dy.Float64(nullable=True, max=1e-6, description="l_k, nats; null where not finite")
     log_rho = dy.Float64(nullable=True, description="r_k + l_k, nats; null: rho_k = 0")
     weight = dy.Float64(min=0, max=1, description="rho~_k; sums to 1 over a question, or is 0 for all of it")
@@ -138,10 +160,12 @@ class Weights(dy.Schema):
         return chosen == (pl.col("weight").sum().over("problem_id") > 0).cast(pl.UInt32)
 
 
-class Final(dy.Schema):
-    """final: the rows that the final model learns from."""
+# What the final model learns from, and how models do
 
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
+
+class Final(ProblemKey):
+    """The rows that the final model learns from."""
+
     row = dy.Int32(primary_key=True, min=0, description="which of the problem's rows")
     seed = dy.Int32(nullable=True, description="the trace's seed; null: the data set's own trace")
     origin = dy.Enum(ORIGINS, description="trace | original (mixed in) | fallback (no trace had weight)")
@@ -151,46 +175,16 @@ class Final(dy.Schema):
     text = dy.String(description="the response, for people")
 
 
-class Evals(dy.Schema):
-    """evals/<model>: n rows per held-out question."""
+class Evals(ProblemKey):
+    """n rows per question of a benchmark: the responses of one model, judged."""
 
-    benchmark = dy.String(min_length=1, description="benchmark of the problem")
-    problem_id = dy.String(primary_key=True, min_length=1, description=_KEY_PROBLEM)
-    sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the n answers of the question")
-    verifier = dy.Enum(VERIFIERS, description="kind of the problem")
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the n responses to the question")
+    verifier = dy.Enum(VERIFIERS, description="how the response was judged")
     text = dy.String(description="the whole response as generated")
     response_tokens = dy.Int32(min=0, description="tokens generated")
     finish = dy.Enum(FINISHES, description="what ended it: marker | eos | length | prompt_too_long")
+    judged = dy.Enum(
+        JUDGED_PARTS, description="part of the response that was judged: solution | box | response | nothing"
+    )
     outcome = dy.Enum(OUTCOMES, description="the verdict")
     detail = dy.String(description="why")
-
-
-TABLES: dict[str, type[dy.Schema]] = {
-    "problems": Problems,
-    "traces": Traces,
-    "logps": Logps,
-    "answers": Answers,
-    "verifications": Verifications,
-    "likelihood": Likelihood,
-    "weights": Weights,
-    "final": Final,
-    "evals": Evals,
-}
-
-
-def _markdown() -> str:
-    """The declarations above as Markdown, for the README."""
-    lines = []
-    for schema in TABLES.values():
-        title, _, meaning = (schema.__doc__ or "").strip().partition(": ")
-        lines += ["", f"**{title}**: {meaning}", "", "| column | type | meaning |", "|---|---|---|"]
-        for name, column in schema.columns().items():
-            kind = type(column).__name__.lower() + (" or null" if column.nullable else "")
-            shown = f"**{name}**" if name in schema.primary_key() else name
-            meaning = (column.description or "").replace("|", "\\|")
-            lines.append(f"| {shown} | {kind} | {meaning} |")
-    return "\n".join(lines).strip()
-
-
-if __name__ == "__main__":
-    print(_markdown())
