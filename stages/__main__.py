@@ -1,12 +1,11 @@
 """`python -m stages`: check all of params.yaml, and machine.yaml where there is one, before anything runs.
 
-Prints every complaint; the exit status is 1 if there is one.
+Prints every error; the exit status is 1 if there is one.
 """
 
 import sys
 
-from stages import complaints
+from stages._settings import config_errors
 
-if __name__ == "__main__":
-    if found := complaints():
-        sys.exit("\n".join(found))
+if __name__ == "__main__" and (errors := config_errors()):
+    sys.exit("\n".join(errors))

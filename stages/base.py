@@ -6,7 +6,8 @@ Reads PROBLEMS and the PROMPTS folder (the miniature's tokenizer is trained on t
 import logging
 from pathlib import Path
 
-from stages import params, prompt, run
+from stages._run import run
+from stages._settings import params, system_prompt
 from vr.settings.params import Base
 from vr.sources import models
 from vr.tables import parquet, schemas
@@ -19,23 +20,8 @@ def main(problems: Path, prompts: Path, base: Path) -> None:
         logging.info("%s from %s", base, p.source)
         return
     train = parquet.read(problems, schemas.Problems)
-    texts = [
-        text
-        for template in ("A", "B")
-        for text in models.tokenizer_texts(
-            train, prompt(prompts / "reasoner.txt"), prompt(prompts / f"posterior_{template}.txt"), template
-        )
-    ]
-    models.make_miniature(
-        texts,
-        base,
-        hidden_size=p.hidden_size,
-        layers=p.layers,
-        heads=p.heads,
-        vocabulary=p.vocabulary,
-        markers=p.markers,
-        seed=p.seed,
-    )
+    wordings = {name: system_prompt(prompts / f"{name}.txt") for name in ("reasoner", "posterior_A", "posterior_B")}
+    models.make_miniature(models.tokenizer_texts(train, wordings), base, p)
     logging.info("%s: hidden size %d, %d layers, markers as %s", base, p.hidden_size, p.layers, p.markers)
 
 

@@ -1,63 +1,33 @@
-"""Traces z_k ~ q(. | x, y') of one seed, for every train question (step 2; with hint none: from pi_0).
+"""Traces of one seed, z_k ~ q(. | x, y') or pi_0(. | x), for every question of the subset (step 2).
 
-Reads PROBLEMS, SAMPLER (which model writes traces), the system prompts REASONER and POSTERIOR.
-Writes TRACES (schemas.Traces), whose name seed=N.parquet says which seed.
+Reads PROBLEMS, those of them in SUBSET, MODEL, the system prompts REASONER and POSTERIOR. Writes TRACES
+(schemas.Traces); its path, .../PROPOSAL/seed=N.parquet, says which proposal and which seed.
 """
 
 import logging
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from stages import counts, machine, params, prompt, run, unfinished
-from stages.trace_sampler import model_of
-from vr.engines import sampling
+from stages._run import counts, run, work_folder
+from stages._settings import machine, params, wording
+from vr.engines import draws
 from vr.execution import resume
 from vr.renderers import renderer
-from vr.renderers.roles import QUESTION_COLUMNS, Roles
 from vr.settings.params import SampleTraces
-from vr.tables import parquet, schemas
+from vr.tables import keys, parquet, schemas
 
 
-def main(problems: Path, sampler: Path, reasoner: Path, posterior: Path, traces: Path) -> None:
-    p, here, seed, model = params(SampleTraces), machine(), parquet.seed_of(traces), model_of(sampler)
-    train = parquet.read(problems, schemas.Problems, QUESTION_COLUMNS).filter(split="train")
-    roles = Roles(renderer.Renderer(renderer.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
-
-    def requests(numbers: list[int]) -> Iterator[sampling.Request]:
-        for n in numbers:
-            problem = train.row(n, named=True)
-            request_seed = sampling.request_seed("sample_traces", problem["problem_id"], seed)
-            yield sampling.Request(n, roles.sampler_prompt(problem), request_seed)
-
-    def drawn(numbers: list[int]) -> Iterator[tuple[int, resume.Row]]:
-        samples = sampling.sample(
-            model,
-            requests(numbers),
-            total=len(numbers),
-            **p.decoding,
-            end_marker=roles.trace_end,
-            machine=here,
-            logps=p.posterior_logps == "sampler",
-        )
-        for n, sample in samples:
-            yield (
-                n,
-                {
-                    "problem_id": train["problem_id"][n],
-                    "seed": seed,
-                    "trace_ids": sample.ids,
-                    "trace_tokens": len(sample.ids),
-                    "thought_tokens": sample.thought_tokens,
-                    "text": sample.text,
-                    "finish": sample.finish,
-                    "trace_logps": sample.logps,
-                },
-            )
-
-    with unfinished(traces, problems, sampler, reasoner, posterior, p.model_dump()) as folder:
-        resume.write(folder, train.height, drawn, traces, schemas.Traces, shard_rows=here.shard_rows)
+def main(problems: Path, subset: Path, model: Path, reasoner: Path, posterior: Path, traces: Path) -> None:
+    p, how = params(SampleTraces), machine()
+    seed, proposal = keys.seed_of(traces), keys.proposal_of(traces)
+    asked = keys.problems_of(problems, subset)
+    shown = wording(reasoner, posterior=posterior, hint=p.hint, template=p.template, proposal=proposal)
+    sampler = draws.Sampler(model, renderer.load(model, shown), p, how)
+    compute = partial(draws.traces, sampler, asked, seed, logps=p.posterior_logps == "sampler")
+    with work_folder(traces, problems, subset, model, reasoner, posterior, p.model_dump()) as folder:
+        resume.write(folder, asked.height, compute, traces, schemas.Traces, shard_rows=how.shard_rows)
     finish = parquet.read(traces, schemas.Traces, ("finish",))
-    logging.info("seed %d: %d traces: %s", seed, finish.height, counts(finish, "finish"))
+    logging.info("%s, seed %d: %d traces: %s", proposal, seed, finish.height, counts(finish, "finish"))
 
 
 if __name__ == "__main__":

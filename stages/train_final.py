@@ -7,29 +7,26 @@ The batch grows with the rows a question has, so that the number of steps is tha
 
 from pathlib import Path
 
-from stages import WORK, machine, params, prompt, run
-from vr.engines.training import trainer, training_set
-from vr.renderers import renderer
+from stages._run import WORK, run
+from stages._settings import machine, params, wording
+from vr.engines.training import trainer
+from vr.renderers import renderer, training_rows
 from vr.settings.params import TrainFinal
-from vr.tables import parquet, schemas
+from vr.tables import keys, parquet, schemas
 
 
 def main(
     problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Path, statistics: Path, curves: Path
 ) -> None:
     p = params(TrainFinal)
-    keys = parquet.read(final_rows, schemas.Final, ("problem_id", "row"))
-    rows_per_question, rest = divmod(keys.height, keys["problem_id"].n_unique())
-    if rest:
-        raise ValueError(f"{final_rows}: {keys.height} rows, not the same number for every question")
-    rows = training_set.final_rows(
+    rows = training_rows.final_rows(
         parquet.read_batches(final_rows, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
         parquet.read(problems, schemas.Problems, ("problem_id", "question", "system")),
-        renderer.Renderer(renderer.load(base)),
-        prompt(reasoner),
+        renderer.load(base, wording(reasoner)),
     )
+    per_question = keys.rows_per_problem(final_rows, schemas.Final)
     result = trainer.train(
-        rows, base, final, params=p, rows_per_question=rows_per_question, machine=machine(), work_root=WORK
+        rows, base, final, params=p, rows_per_question=per_question, machine=machine(), work_root=WORK
     )
     result.write(statistics, curves)
 

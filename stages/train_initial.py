@@ -1,22 +1,24 @@
 """pi_0: the base model trained on the data set's own traces and answers (step 1).
 
-Reads PROBLEMS, the model BASE, the system prompt REASONER.
+Reads PROBLEMS, those of them in SUBSET, the model BASE, the system prompt REASONER.
 Writes the model INITIAL, STATISTICS (what it was trained on, C among it) and CURVES (loss and gradient norm).
 """
 
 from pathlib import Path
 
-from stages import WORK, machine, params, prompt, run
-from vr.engines.training import trainer, training_set
-from vr.renderers import renderer
+from stages._run import WORK, run
+from stages._settings import machine, params, wording
+from vr.engines.training import trainer
+from vr.renderers import renderer, training_rows
 from vr.settings.params import TrainInitial
-from vr.tables import parquet, schemas
+from vr.tables import keys
 
 
-def main(problems: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path) -> None:
+def main(
+    problems: Path, subset: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path
+) -> None:
     p = params(TrainInitial)
-    batches = parquet.read_batches(problems, schemas.Problems)
-    rows = training_set.initial_rows(batches, renderer.Renderer(renderer.load(base)), prompt(reasoner))
+    rows = training_rows.initial_rows(keys.read_subset(problems, subset), renderer.load(base, wording(reasoner)))
     result = trainer.train(rows, base, initial, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 

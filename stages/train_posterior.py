@@ -1,26 +1,24 @@
 """q: the base model trained to write the data set's traces when shown the hint (step 1).
 
-Reads PROBLEMS, the model BASE, the system prompt POSTERIOR.
+Reads PROBLEMS, those of them in SUBSET, the model BASE, the system prompt POSTERIOR.
 Writes the model Q, STATISTICS (what it was trained on, C among it) and CURVES (loss and gradient norm).
 """
 
 from pathlib import Path
 
-from stages import WORK, machine, params, prompt, run
-from vr.engines.training import trainer, training_set
-from vr.renderers import renderer
+from stages._run import WORK, run
+from stages._settings import machine, params, wording
+from vr.engines.training import trainer
+from vr.renderers import renderer, training_rows
 from vr.settings.params import TrainPosterior
-from vr.tables import parquet, schemas
+from vr.tables import keys
 
 
-def main(problems: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
+def main(problems: Path, subset: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainPosterior)
-    rows = training_set.posterior_rows(
-        parquet.read_batches(problems, schemas.Problems),
-        renderer.Renderer(renderer.load(base)),
-        prompt(posterior),
-        p.hint,
-        p.template,
+    rows = training_rows.posterior_rows(
+        keys.read_subset(problems, subset),
+        renderer.load(base, wording(posterior=posterior, hint=p.hint, template=p.template)),
     )
     result = trainer.train(rows, base, q, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)

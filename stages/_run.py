@@ -1,0 +1,120 @@
+"""A stage's function as a command: arguments, log lines, errors in one line, an orderly end.
+
+Also what several stages need of a run: the work folder that survives an interruption, and counts for the log line.
+"""
+
+import argparse
+import inspect
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psutil
+
+from stages._settings import config_errors
+from vr.execution import code
+from vr.execution import work_folder as folders
+
+WORK = Path(".work")
+"""What interrupted stages have done so far; git and DVC ignore it, and a stage empties its folder when it ends."""
+
+
+def work_folder(out: Path, *inputs: Any) -> AbstractContextManager[Path]:
+    """The work folder of the table `out`: a later run finds it again if its inputs and its code are the same.
+
+    The code is what the running stage reaches by imports, so an edit elsewhere throws nothing away.
+
+    Args:
+        inputs: all that the rows of `out` follow from. A path stands for its content; the rest is JSON-able.
+
+    Raises:
+        RuntimeError: on entering: another process is at work on the same table; the message names it.
+    """
+    script = Path(inspect.getfile(sys.modules["__main__"]))
+    key = folders.fingerprint(out.as_posix(), *inputs, *code.reached(script))
+    return folders.work_folder(WORK, out.with_suffix("").as_posix().removeprefix("data/").replace("/", "-"), key)
+
+
+def counts(frame: pl.DataFrame, column: str) -> str:
+    """`a 3, b 1`: how often each value of a column occurs, for a stage's log line."""
+    values = frame[column].cast(pl.String).value_counts(sort=True)
+    return ", ".join(f"{value or 'ok'} {n}" for value, n in values.iter_rows())
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage from the command line: its arguments are the function's, and all of them are paths.
+
+    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1. A bad
+    entry of params.yaml for another stage is one too, so that it is not found after hours of work.
+    """
+    name = Path(inspect.getfile(main)).stem
+    arguments = vars(_parser(main, name).parse_args())
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "filelock", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _end_in_order()
+    try:
+        if errors := config_errors():
+            raise ValueError("\n".join(errors))
+        main(**arguments)
+    except (ValueError, OSError, RuntimeError) as error:
+        logging.getLogger(name).debug("", exc_info=True)
+        sys.exit(f"{name}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted")
+
+
+def _parser(main: Callable[..., None], name: str) -> argparse.ArgumentParser:
+    """One positional path per argument of the stage's function; the script's docstring is the help text."""
+    module = inspect.getmodule(main)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{name}",
+        description=module.__doc__ if module else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for argument in inspect.signature(main).parameters:
+        parser.add_argument(argument, type=Path, metavar=argument.upper())
+    return parser
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM end this process in order, and send it when the DVC that started this stage is killed.
+
+    A DVC that was killed has not seen its stage end. The next one deletes the stage's output and runs it again, so
+    going on would be of no use.
+    """
+
+    def end(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    if "DVC_STAGE" in os.environ and (dvc := _dvc()):  # a person's own `nohup python -m stages...` outlives its shell
+        threading.Thread(target=_end_after, args=[dvc], daemon=True, name="end-after-dvc").start()
+
+
+def _dvc() -> psutil.Process | None:
+    """The DVC that started this stage: its parent, or its parent's parent where a shell such as dash stands between."""
+    with suppress(psutil.Error):  # it has ended already, or may not be looked at
+        parent = psutil.Process().parent()
+        if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
+            return parent.parent()
+        return parent
+    return None
+
+
+def _end_after(dvc: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:  # a zombie has ended, seen or not
+            time.sleep(0.1)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)  # to the main thread, so that a call in which it waits is broken off

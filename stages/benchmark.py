@@ -1,0 +1,26 @@
+"""The held-out questions of one benchmark.
+
+Writes BENCHMARK (schemas.Benchmark), whose file name is the benchmark's. Own solutions, where there are any, are
+judged like any answer.
+"""
+
+import logging
+from pathlib import Path
+
+from stages._run import counts, run
+from stages._settings import machine, params
+from vr.method import judging
+from vr.settings.params import Benchmark
+from vr.sources import benchmarks
+from vr.tables import parquet, schemas
+
+
+def main(benchmark: Path) -> None:
+    frame = benchmarks.load(benchmark.stem, params(Benchmark, benchmark.stem))
+    parquet.write(frame, benchmark, schemas.Benchmark)
+    logging.info("%s: %d questions: %s", benchmark.stem, frame.height, counts(frame, "verifier"))
+    judging.log_self_check(judging.self_check(frame, machine()))
+
+
+if __name__ == "__main__":
+    run(main)

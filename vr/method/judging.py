@@ -1,0 +1,85 @@
+"""Verdicts on sampled text: which part of it is judged, by which verifier, against which reference.
+
+The verifiers (vr/verify) know no table. Each function here gives the rows of some indices, in their order, which is
+what vr/execution/resume.py asks for.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from vr import verify
+from vr.renderers.markers import judged_part, split_response
+from vr.settings.machine import Machine
+from vr.tables.vocabulary import ANSWER_KEY
+
+QUESTION = ("verifier", "reference", "tests")
+"""Columns of a question that its verifier needs."""
+Verdicts = Iterator[tuple[int, dict[str, Any]]]
+
+
+def answers(answers: pl.DataFrame, indices: Sequence[int], machine: Machine) -> Verdicts:
+    """Rows of `schemas.Verifications`. An answer that did not end with its marker is no answer.
+
+    Args:
+        answers: rows of `schemas.Answers`: key, text, finish; with the columns `QUESTION` of their problems.
+    """
+
+    def task(index: int) -> verify.Task:
+        row = answers.row(index, named=True)
+        return _task(row, row["text"] if row["finish"] == "marker" else None)
+
+    keys = answers.select(ANSWER_KEY)
+    verdicts = _verdicts(map(task, indices), len(indices), set(answers["verifier"]), machine)
+    for index, verdict in zip(indices, verdicts, strict=True):
+        yield index, keys.row(index, named=True) | asdict(verdict)
+
+
+def responses(
+    asked: pl.DataFrame, drawn: pl.DataFrame, indices: Sequence[int], machine: Machine, *, boxed_without_solution: bool
+) -> Verdicts:
+    """Rows of `schemas.Evals`.
+
+    Args:
+        asked: a row for each response: problem_id, sample and the columns `QUESTION`.
+        drawn: the responses in the same order: text, response_tokens, finish.
+        boxed_without_solution: mathematics without a solution part is judged by its last box, see `judged_part`.
+    """
+
+    kinds = asked["verifier"]
+    parts: dict[int, str] = {}  # of the responses that are being judged
+
+    def task(index: int) -> verify.Task:
+        complete = drawn["finish"][index] in ("marker", "eos")
+        boxed = boxed_without_solution and kinds[index] == "math"
+        text, parts[index] = judged_part(drawn["text"][index], complete=complete, boxed_without_solution=boxed)
+        return _task(asked.row(index, named=True), text)
+
+    keys = asked.select("problem_id", "sample", "verifier")
+    verdicts = _verdicts(map(task, indices), len(indices), set(kinds), machine)
+    for index, verdict in zip(indices, verdicts, strict=True):
+        row = keys.row(index, named=True) | drawn.row(index, named=True)
+        yield index, row | {"judged": parts.pop(index), "outcome": verdict.outcome, "detail": verdict.detail}
+
+
+def self_check(questions: pl.DataFrame, machine: Machine) -> pl.DataFrame:
+    """The verdict on each question's own solution: problem_id, outcome, detail. Questions without one are left out."""
+    rows = questions.drop_nulls("solution").select("problem_id", "solution", *QUESTION)
+    tasks = (_task(row, split_response(row["solution"])[1]) for row in rows.iter_rows(named=True))
+    verdicts = list(_verdicts(tasks, rows.height, set(rows["verifier"]), machine))
+    return rows.select("problem_id").with_columns(
+        outcome=pl.Series([verdict.outcome for verdict in verdicts], dtype=pl.String),
+        detail=pl.Series([verdict.detail for verdict in verdicts], dtype=pl.String),
+    )
+
+
+def _task(question: Mapping[str, Any], answer: str | None) -> verify.Task:
+    return verify.Task(question["verifier"], answer, question["reference"], question["tests"])
+
+
+def _verdicts(
+    tasks: Iterator[verify.Task], total: int, kinds: Collection[str], machine: Machine
+) -> Iterator[verify.Verdict]:
+    return verify.verify(tasks, kinds=kinds, total=total, progress=True, **machine.verify_options)
