@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
+from vr.renderers import markers
+
+ROOT = Path(__file__).parent.parent
+RECIPE = ROOT / "vr" / "recipes" / "miniature.yaml"
+"""The parameters that tests start from, whatever the working tree's params.yaml says."""
 MARKERS = ["special", "text"]
 
 
-def make_tokenizer(markers: str) -> Any:
+def make_tokenizer(kind: str) -> Any:
     """A byte-level BPE tokenizer of about 320 tokens with Qwen's way of splitting text.
 
-    markers: `special` makes each of markers.MARKERS one token; `text` leaves them ordinary text of several tokens.
+    kind: `special` makes each marker one token; `text` leaves them ordinary text of several tokens.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -30,7 +35,7 @@ def make_tokenizer(markers: str) -> Any:
     )
     tokenizer.decoder = decoders.ByteLevel()
     specials = [markers.TURN_BEGIN, markers.TURN_END, markers.TEXT_END]
-    if markers == "special":
+    if kind == "special":
         specials += markers.MARKERS
     trainer = trainers.BpeTrainer(
         vocab_size=320,
@@ -48,16 +53,16 @@ def make_tokenizer(markers: str) -> Any:
     )
 
 
-def make_model(folder: Path, markers: str, *, tied: bool = True) -> Path:
+def make_model(folder: Path, kind: str, *, tied: bool = True) -> Path:
     """A Qwen3 model of hidden size 32, 2 layers and 512 positions in a directory, with its tokenizer."""
-    tokenizer = make_tokenizer(markers)
+    tokenizer = make_tokenizer(kind)
     model = new_model(len(tokenizer), tied, tokenizer.eos_token_id, tokenizer.pad_token_id)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def make_markov_model(folder: Path, markers: str, next_probs: dict[str, dict[str, float]]) -> Path:
+def make_markov_model(folder: Path, kind: str, next_probs: dict[str, dict[str, float]]) -> Path:
     """A model with known probabilities: the next token depends on the last one alone.
 
     next_probs: for tokens given by their text, the probabilities of the tokens that may follow; "" stands for all
@@ -68,7 +73,7 @@ def make_markov_model(folder: Path, markers: str, next_probs: dict[str, dict[str
     """
     import torch
 
-    tokenizer = make_tokenizer(markers)
+    tokenizer = make_tokenizer(kind)
     model = new_model(len(tokenizer), False, tokenizer.eos_token_id, tokenizer.pad_token_id)
     hidden = model.config.hidden_size
     kinds = sorted(next_probs)  # "" is the first
@@ -123,7 +128,7 @@ def new_model(vocabulary: int, tied: bool, eos: int | None = None, pad: int | No
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Model directories by kind of marker: `special` and `text`."""
     root = tmp_path_factory.mktemp("models")
-    return {markers: make_model(root / markers, markers) for markers in MARKERS}
+    return {kind: make_model(root / kind, kind) for kind in MARKERS}
 
 
 @pytest.fixture(scope="session")
