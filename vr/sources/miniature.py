@@ -3,11 +3,14 @@
 Two sources: `chain_sum` takes expressions and answers from reasoning_gym's generator of that name (terms of one digit,
 every intermediate result in 0..20) and puts them in fewer words, since each token costs time; `programs` are functions
 of x in words, whose shortest form has to be worked out.
-The teacher writes a thought and an answer, as distilled data does. The answer is always the right one; the thought is
+The teacher writes a thought and an answer, as distilled data does. The answer is always the right one. The thought is
 clean, or has a slip (one wrong step, carried on to the end), or is a bare guess (no step at all). The table
 does not say which: telling good thoughts from bad ones is the method's task.
 
-Not covered: anything a real model finds hard. The miniature shows that the pipeline works and that weighing
+Training and held-out questions are disjoint: each split has its own random stream and takes only questions whose text
+hashes into its own buckets. So the first n questions of a split are the same for every size of it and of the others.
+
+Not covered: anything that a real model finds hard. The miniature shows that the pipeline works and that weighing
 traces pays where teachers are unreliable; it says nothing about real benchmarks.
 """
 
@@ -18,12 +21,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 
 from vr.renderers import markers
+from vr.settings import params
 from vr.tables import parquet, schemas
 
-BENCHMARK = "miniature"
+BENCHMARKS = {"miniature_dev": "dev", "miniature_test": "test"}
+"""The benchmarks' names, and the split that each is."""
 MIN_TERMS, MAX_TERMS = 4, 5
 MIN_ACTIONS, MAX_ACTIONS = 3, 4
 LARGEST = 20
@@ -46,38 +52,67 @@ class Task:
     tests: str | None
 
 
-def problems(
-    *, train: int, dev: int, test: int, programs: float, slips: float, guesses: float, seed: int
-) -> pl.DataFrame:
-    """The miniature's problems: train + dev + test rows of `schemas.Problems`.
-
-    Each split has its own random stream and takes only questions whose text hashes into its own buckets: so
-    the splits are disjoint, and the first n rows of one are the same whatever the sizes are.
-
-    Args:
-        train, dev, test: rows of each split.
-        programs: share of programming tasks in each split.
-        slips, guesses: shares of thoughts with one wrong step, and without any step.
-        seed: of everything.
+def problems(settings: params.Problems) -> dy.DataFrame[schemas.Problems]:
+    """The training questions, each with the teacher's thought and the right answer.
 
     Raises:
-        ValueError: more problems asked for than there are different questions.
+        ValueError: more questions asked for than there are different ones.
     """
-    rows = []
-    for split, size in (("train", train), ("dev", dev), ("test", test)):
-        sources = {
-            "chain_sum": _different(_sums(random.Random(f"{seed} {split} sums")), split),
-            "programs": _different(_programs(random.Random(f"{seed} {split} programs")), split),
-        }
-        rng = random.Random(f"{seed} {split} teacher")
-        for i in range(size):
-            source = "programs" if _count(i + 1, programs) > _count(i, programs) else "chain_sum"
-            task = next(sources[source], None)
-            if task is None:
-                raise ValueError(f"problems.{split} = {size}: {source} has only {_count(i, programs)} questions")
-            rows.append(_row(task, f"{source}-{split}-{i:05d}", split, _thought(task, slips, guesses, rng)))
-    schema = {name: column.dtype for name, column in schemas.Problems.columns().items()}
-    return parquet.validate(pl.DataFrame(rows, schema=schema), schemas.Problems, "problems")
+    rng = random.Random(f"{settings.seed} train teacher")
+    tasks = _tasks("train", settings.train, settings.programs, settings.seed, "problems.train")
+    rows = [_row(problem_id, task, _thought(task, settings.slips, settings.guesses, rng)) for problem_id, task in tasks]
+    return _table(rows, schemas.Problems, "problems")
+
+
+def benchmark(name: str, settings: params.Benchmark) -> dy.DataFrame[schemas.Benchmark]:
+    """Held-out questions, each with a clean thought and the right answer.
+
+    Args:
+        name: one of BENCHMARKS.
+
+    Raises:
+        ValueError: more questions asked for than there are different ones.
+    """
+    entry = f"benchmark.{name}.questions"
+    tasks = _tasks(BENCHMARKS[name], settings.questions, settings.programs, settings.seed, entry)
+    rows = [_row(problem_id, task, _worked_out(task, _states(task.steps))) for problem_id, task in tasks]
+    return _table(rows, schemas.Benchmark, name)
+
+
+def _row(problem_id: str, task: Task, thought: str) -> dict[str, Any]:
+    return {
+        "problem_id": problem_id,
+        "source": task.source,
+        "question": task.question,
+        "system": None,
+        "reference": task.reference,
+        "verifier": "math" if task.reference is not None else "call",
+        "tests": task.tests,
+        "solution": markers.join_response(thought, _answer(task)),
+    }
+
+
+def _table(rows: list[dict[str, Any]], schema: type[parquet.S], name: str) -> dy.DataFrame[parquet.S]:
+    return parquet.validate(pl.DataFrame(rows, schema=parquet.types(schema)), schema, name)
+
+
+# Tasks
+
+
+def _tasks(split: str, size: int, programs: float, seed: int, entry: str) -> Iterator[tuple[str, Task]]:
+    """The first `size` tasks of a split with their problem_ids. `entry` is the entry of params.yaml that asks."""
+    sources = {
+        "chain_sum": _different(_sums(random.Random(f"{seed} {split} sums")), split),
+        "programs": _different(_programs(random.Random(f"{seed} {split} programs")), split),
+    }
+    for index in range(size):
+        n_programs = _count(index, programs)
+        source = "programs" if _count(index + 1, programs) > n_programs else "chain_sum"
+        task = next(sources[source], None)
+        if task is None:
+            n_found = n_programs if source == "programs" else index - n_programs
+            raise ValueError(f"{entry} = {size}: {source} has only {n_found} questions")
+        yield f"{source}-{split}-{index:05d}", task
 
 
 def _count(rows: int, share: float) -> int:
@@ -97,24 +132,6 @@ def _different(tasks: Iterator[Task], split: str) -> Iterator[Task]:
             yield task
         elif tries > _TRIES:
             return
-
-
-def _row(task: Task, problem_id: str, split: str, thought: str) -> dict[str, Any]:
-    return {
-        "problem_id": problem_id,
-        "source": task.source,
-        "split": split,
-        "benchmark": None if split == "train" else BENCHMARK,
-        "question": task.question,
-        "system": None,
-        "solution": markers.join_response(thought, _answer(task)),
-        "reference": task.reference,
-        "verifier": "math" if task.reference is not None else "call",
-        "tests": task.tests,
-    }
-
-
-# Tasks
 
 
 def _sums(rng: random.Random) -> Iterator[Task]:
@@ -169,16 +186,21 @@ def _states(steps: tuple[tuple[str, int], ...], slip_at: int | None = None, slip
 
 
 def _thought(task: Task, slips: float, guesses: float, rng: random.Random) -> str:
-    """z: clean, with a slip, or a guess. The same draws are taken for each, so shares do not shift the stream."""
+    """z: clean, with a slip, or a guess. Each takes the same draws, so the shares do not shift the stream."""
     quality, guess = rng.random(), rng.choice(GUESSES)
     slip_at, slip = rng.randrange(1, len(task.steps)), rng.choice((-1, 1))
     if quality < guesses:
         return guess
     states = _states(task.steps)
     if quality < guesses + slips:
-        # A result below zero would give the slip away by its look alone.
+        # A negative result would give the slip away, because no other thought has one.
         below = min(constant for _, constant in _states(task.steps, slip_at, slip)) < 0
         states = _states(task.steps, slip_at, abs(slip) if below else slip)
+    return _worked_out(task, states)
+
+
+def _worked_out(task: Task, states: list[tuple[int, int]]) -> str:
+    """One line a step, from each state to the next."""
     lines = []
     for (operation, operand), before, after in zip(task.steps[1:], states[:-1], states[1:], strict=True):
         left = f"({_term(*before)})" if operation == "*" else _term(*before)

@@ -1,6 +1,11 @@
-"""Files and folders that appear whole or not at all, whatever interrupts the process that writes them."""
+"""Files and folders that appear whole or not at all, whatever interrupts the process that writes them.
+
+Each is written under a hidden name beside its own and renamed at the end. So what stands there before is never edited:
+DVC's outputs are read-only hard links to its cache. Processes are told apart by their ids, which holds on one machine.
+"""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +14,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write a file to; the file takes the place of `path` when the block ends well."""
+    """A path to write a file to, which takes the place of `path` when the block ends without an error."""
     with _part_of(path) as part:
         yield part
         part.replace(path)
@@ -17,25 +22,27 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path` to write to; it takes the place of `path` when the block ends well.
+    """An empty folder to write to, which takes the place of `path` when the block ends without an error.
 
-    A folder cannot replace a full one in one step, so an old `path` is moved aside first.
+    A folder cannot replace a full one in one step, so an old `path` is moved aside first. A process that is killed
+    between the two steps leaves no `path`.
     """
     with _part_of(path) as part:
         part.mkdir()
         yield part
         old = part.with_suffix(".old")
-        if path.exists():
+        if os.path.lexists(path):
             path.rename(old)
         part.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
 
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """A free name beside `path`, ending in this process's id; what is there at the end is removed."""
+    """A free name beside `path` that holds this process's id; what stands there at the end is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
+    for left in _leftovers(path):
+        _remove(left)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -43,16 +50,17 @@ def _part_of(path: Path) -> Iterator[Path]:
         _remove(part)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left beside `path`."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        pid, _, end = left.name.removeprefix(f".{path.name}.").partition(".")
-        if end in ("part", "old") and not Path("/proc", pid).exists():
-            _remove(left)
+def _leftovers(path: Path) -> Iterator[Path]:
+    """What killed processes left beside `path`; one of them may have had this process's id."""
+    name = re.compile(re.escape(f".{path.name}.") + r"(?P<process>\d+)\.(part|old)")
+    for left in os.listdir(path.parent):
+        found = name.fullmatch(left)
+        if found and (int(found["process"]) == os.getpid() or not Path("/proc", found["process"]).exists()):
+            yield path.with_name(left)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ class ProblemKey(dy.Schema):
 class TraceKey(ProblemKey):
     """The key of a trace: its problem, and which of the K traces it is."""
 
-    seed = dy.Int32(primary_key=True, description="which of the problem's K traces; also its random seed")
+    seed = dy.Int32(primary_key=True, description="which of the problem's K traces; also fixes the trace's random seed")
 
 
 class AnswerKey(TraceKey):
@@ -140,11 +140,9 @@ class Likelihood(TraceKey):
 class Weights(TraceKey):
     """One row per question and used seed (K of them)."""
 
-    log_ratio = dy.Float64(
-        nullable=True, description="r_k = log(pi_0/q), nats (per_token: nats a token); null: not scorable"
-    )
+    log_ratio = dy.Float64(nullable=True, description="log(pi_0/q)/|z_k|, nats a token; null: not scorable")
     log_likelihood = dy.Float64(nullable=True, max=1e-6, description="l_k, nats; null where not finite")
-    log_rho = dy.Float64(nullable=True, description="r_k + l_k, nats; null: rho_k = 0")
+    log_rho = dy.Float64(nullable=True, description="r_k + l_k, nats, with r_k as weigh.ratio says; null: rho_k = 0")
     weight = dy.Float64(min=0, max=1, description="rho~_k; sums to 1 over a question, or is 0 for all of it")
     chosen = dy.Bool(description="the highest rho of the question, ties: the lowest seed")
     reason = dy.Enum(REASONS, description="why this trace's weight is 0, or which rule gave it")
