@@ -1,16 +1,14 @@
-"""Time, memory and bytes of the tables at the paper's size: ``python -m tests.benchmarks.bench_tables``.
+"""Time, memory and bytes of the tables at the paper's size: `python -m tests.benchmarks.bench_tables`.
 
 16,710 questions with K = 8 traces of 5,500 tokens on average, all synthetic: token ids drawn from a Zipf-like
 distribution over 151,936 (uniform ids would not compress like text), log-probs from a log-normal one, text of made-up
 words. The data set's own solutions go through a word-level tokenizer, which is quicker than Qwen's.
-Weights from the scorer's sums and the final training set go through the stages' own calls; weights from lists are set
-against a row-by-row reference in the manner of the official scripts, on the same rows. Each measurement is a fresh
-process: seconds of wall and processor time, and the highest resident memory (VmHWM) above that before it began. It
-counts mapped files, by way of which the training set is saved, though the system may take them back at any time.
+Each measurement is a fresh process that makes the library's calls of one stage, files read and written: seconds of wall
+and processor time, and the highest resident memory (VmHWM) above that before it began. VmHWM counts mapped files, such
+as the saved training set, though the system may take them back at any time. Weights from lists are compared with a
+row-by-row reference in the manner of the official scripts, on the same rows.
 Prints a table and writes JSON. Nothing here is asserted. Takes about 6 minutes and 10 GB of temporary files.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -21,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -31,18 +30,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from stages import build_final, weigh
 from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
 from vr.engines.training import training_set
-from vr.method import weights
-from vr.renderers import markers, renderer
+from vr.method import likelihood, seed_tables, selection, weights
+from vr.renderers import markers, training_rows
+from vr.renderers.renderer import Renderer, Wording
+from vr.renderers.tokenizer import load_tokenizer
+from vr.settings import params
 from vr.tables import parquet, schemas
 
 N_QUESTIONS, N_TRACES, VOCABULARY = 16710, 8, 151936
+SEEDS = range(N_TRACES)
 N_LISTED = (500, 3000, 6000)
 """Questions whose traces have per-token lists: the first number is timed against the reference, all are measured."""
 TRACE_TOKENS = (1000, 10001)
 WORDS = 20000
+SUMS, ANSWER_SUMS = ("trace_logp_sum", "trace_tokens"), ("answer_logp_sum", "answer_tokens")
 MIB = 2**20
 
 
@@ -85,15 +88,14 @@ def names(n: int) -> list[str]:
 
 
 def write_run(folder: Path, draws: Draws, n_questions: int, *, listed: bool = False) -> None:
-    """Params and tables of a run: problems, and of each seed traces, logps of both models and likelihood.
+    """Tables of a run: problems, and of each seed traces, logps of both models and likelihood.
 
-    listed: with the log-prob of every trace token, out of which the weights are then made.
+    listed: with the log-prob of every trace token.
     """
     folder.mkdir()
-    write_params(folder, token_logps=listed)
     ids = names(n_questions)
     parquet.write_batches(problems(ids, draws), folder / "problems.parquet", schemas.Problems)
-    for seed in range(N_TRACES):
+    for seed in SEEDS:
         lengths = draws.lengths(n_questions)
         name = f"seed={seed}.parquet"
         parquet.write_batches(traces(ids, seed, lengths, draws), folder / "traces" / name, schemas.Traces)
@@ -101,8 +103,8 @@ def write_run(folder: Path, draws: Draws, n_questions: int, *, listed: bool = Fa
             frame = logps(ids, repeat(seed, n_questions), lengths, draws, listed=listed)
             parquet.write(frame, folder / f"logps_{model}" / name, schemas.Logps)
             if model == "initial":
-                likelihood = weights.reference_likelihood(frame, "gml")
-                parquet.write(likelihood, folder / "likelihood" / name, schemas.Likelihood)
+                terms = likelihood.reference_likelihood(frame, "gml")
+                parquet.write(terms, folder / "likelihood" / name, schemas.Likelihood)
 
 
 def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
@@ -118,9 +120,8 @@ def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
             }
         ).with_columns(
             source=pl.lit("synthetic"),
-            split=pl.lit("train"),
             verifier=pl.lit("none"),
-            **{name: pl.lit(None, dtype=pl.String) for name in ("benchmark", "system", "reference", "tests")},
+            **{name: pl.lit(None, dtype=pl.String) for name in ("system", "reference", "tests")},
         )
 
 
@@ -143,7 +144,7 @@ def traces(ids: list[str], seed: int, lengths: np.ndarray, draws: Draws) -> Iter
 
 
 def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draws, *, listed: bool) -> pl.DataFrame:
-    """tables.Logps; with lists their sums are the lists' own."""
+    """schemas.Logps; with lists their sums are the lists' own."""
     frame = pl.DataFrame({"problem_id": ids, "seed": list(seeds), "trace_tokens": lengths}).with_columns(
         trace_logp_sum=pl.Series(-0.5 * lengths * draws.rng.random(len(ids))),
         answer_logp_sum=pl.Series(-200 * draws.rng.random(len(ids))),
@@ -157,31 +158,56 @@ def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draw
 
 
 def write_base(folder: Path, words: list[str]) -> None:
-    """What the stages take of a model: a tokenizer, here one token a word."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    """A model directory with all that the renderer reads of it: a tokenizer of one token a word."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     special = [markers.TEXT_END, *markers.MARKERS, markers.TURN_BEGIN, markers.TURN_END]
     vocabulary = {word: n for n, word in enumerate([*special, *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=markers.TEXT_END))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=markers.TEXT_END).save_pretrained(folder)
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token=markers.TEXT_END, pad_token=markers.TEXT_END, eos_token=markers.TURN_END
+    )
+    fast.save_pretrained(folder)
     (folder / "config.json").write_text('{"model_type": "qwen3"}')
 
 
-def write_params(folder: Path, *, token_logps: bool) -> None:
-    """The params.yaml of this run."""
-    document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    document |= {"estimator": "gml", "K": N_TRACES, "seeds": list(range(N_TRACES))}
-    document["weigh"] |= {"max_trace_tokens": 28000, "token_logps": token_logps}
-    document["build_final"] |= {"selection": "best", "mix": True}
-    YAML(typ="safe", pure=True).dump(document, folder / "params.yaml")
+def settings(section: type[params.Params], **changes: Any) -> Any:
+    """A section of the miniature's params, changed."""
+    document = YAML(typ="safe", pure=True).load((ROOT / "vr" / "recipes" / "miniature.yaml").read_text())
+    document |= {"estimator": "gml", "K": N_TRACES, "seeds": list(SEEDS)}
+    document[section.section] |= changes
+    return section.read(document)
 
 
-def weigh_all(folder: Path) -> dict[str, Any]:
-    """stages/weigh.py over all traces, several times; from sums or from lists as params.yaml says."""
-    paths = [folder / name for name in ("problems.parquet", "traces", "logps_initial", "logps_posterior", "likelihood")]
-    runs = [seconds(lambda: weigh.main(*paths, folder / "weights.parquet")) for _ in range(5)]
+def renderer(folder: Path) -> Renderer:
+    """The renderer of a run's tokenizer."""
+    system = "You think before you answer."
+    wording = Wording(
+        reasoner=system, posterior=system, untrained=system, hint="solution", template="B", proposal="posterior"
+    )
+    return Renderer(load_tokenizer(folder.parent / "base"), wording)
+
+
+def weigh_all(folder: Path, *, token_logps: bool) -> dict[str, Any]:
+    """The weights of all traces, several times."""
+    options = settings(params.Weigh, max_trace_tokens=28000, token_logps=token_logps)
+
+    def weigh() -> None:
+        frame = weights.weigh(
+            parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "source")),
+            seed_tables.read(folder / "traces", schemas.Traces, SEEDS, ("trace_tokens", "finish")),
+            seed_tables.read_logps(folder / "logps_initial", SEEDS, (*SUMS, *ANSWER_SUMS), token_logps=token_logps),
+            seed_tables.read_logps(folder / "logps_posterior", SEEDS, SUMS, token_logps=token_logps),
+            seed_tables.read(folder / "likelihood", schemas.Likelihood, SEEDS, ("log_likelihood", "reason")),
+            options,
+        )
+        parquet.write(frame, folder / "weights.parquet", schemas.Weights)
+
+    runs = [seconds(weigh) for _ in range(5)]
     return {"wall_s": statistics.median(run[0] for run in runs), "cpu_s": statistics.median(run[1] for run in runs)}
 
 
@@ -194,7 +220,7 @@ def weigh_row_by_row(folder: Path) -> dict[str, Any]:
     disable_progress_bars()
 
     def of_seeds(name: str, columns: list[str]) -> list[Any]:
-        paths = [str(folder / name / f"seed={seed}.parquet") for seed in range(N_TRACES)]
+        paths = [str(folder / name / f"seed={seed}.parquet") for seed in SEEDS]
         return [Dataset.from_parquet(path, cache_dir=str(folder / "cache"), columns=columns) for path in paths]
 
     traces = of_seeds("traces", ["problem_id", "text", "trace_tokens"])
@@ -205,7 +231,7 @@ def weigh_row_by_row(folder: Path) -> dict[str, Any]:
     def all_rows() -> None:
         for question in range(len(traces[0])):
             rho = []
-            for seed in range(N_TRACES):
+            for seed in SEEDS:
                 if traces[seed][question]["trace_tokens"] > 28000:
                     continue
                 logps_posterior = torch.tensor(posterior[seed][question]["trace_logps"])
@@ -223,23 +249,34 @@ def weigh_row_by_row(folder: Path) -> dict[str, Any]:
 
 
 def final_set(folder: Path) -> dict[str, Any]:
-    """stages/build_final.py: selection, mixing, tokenising the own rows, writing the table."""
-    paths = [folder / name for name in ("problems.parquet", "weights.parquet", "traces", "likelihood")]
-    wall, cpu = seconds(lambda: build_final.main(*paths, folder.parent / "base", folder / "final.parquet"))
+    """The final table: selection, mixing, tokenising the data set's own rows, writing."""
+
+    def build() -> None:
+        columns = ("problem_id", "question", "system", "solution", "reference")
+        frames = selection.build(
+            parquet.read_batches(folder / "problems.parquet", schemas.Problems, columns),
+            seed_tables.by_problem(folder / "traces", schemas.Traces, SEEDS, selection.TRACE_COLUMNS),
+            seed_tables.by_problem(folder / "likelihood", schemas.Likelihood, SEEDS, selection.LIKELIHOOD_COLUMNS),
+            parquet.read(folder / "weights.parquet", schemas.Weights),
+            renderer(folder),
+            settings(params.BuildFinal, selection="best", mix=True),
+        )
+        parquet.write_batches(frames, folder / "final.parquet", schemas.Final)
+
+    wall, cpu = seconds(build)
     return {"wall_s": wall, "cpu_s": cpu}
 
 
-def training_set(folder: Path) -> dict[str, Any]:
-    """The rows of stages/train_final.py, saved as the set that LLaMA-Factory reads (which is mapped to be copied)."""
+def saved_training_set(folder: Path) -> dict[str, Any]:
+    """The rows of the final table, saved as the set that LLaMA-Factory reads (which is mapped to be copied)."""
     final = folder / "final.parquet"
-    found: list[training_set.Statistics] = []
+    found: list[training_set.TrainingSetStats] = []
 
     def save() -> None:
-        rows = training_set.final_rows(
+        rows = training_rows.final_rows(
             parquet.read_batches(final, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
             parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "question", "system")),
-            renderer.Renderer(renderer.load(folder.parent / "base")),
-            "You think before you answer.",
+            renderer(folder),
         )
         found.append(training_set.save(rows, folder / "rows", cutoff_len=16384, multiple_of=192))
 
@@ -260,10 +297,11 @@ def list_elements(path: Path, column: str) -> int:
 
 
 MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "weigh": weigh_all,
+    "weigh_lists": partial(weigh_all, token_logps=True),
+    "weigh_sums": partial(weigh_all, token_logps=False),
     "row_by_row": weigh_row_by_row,
     "final": final_set,
-    "rows": training_set,
+    "rows": saved_training_set,
 }
 
 
@@ -320,13 +358,13 @@ def bench(folder: Path, n_questions: int) -> dict[str, Any]:
     for n in N_LISTED:
         run = folder / f"lists-{n}"
         write_run(run, draws, n, listed=True)
-        results[f"weights from lists, {n * N_TRACES} traces"] = in_a_process("weigh", run)
+        results[f"weights from lists, {n * N_TRACES} traces"] = in_a_process("weigh_lists", run)
     few = N_LISTED[0] * N_TRACES
     results[f"row by row, {few} traces"] = in_a_process("row_by_row", folder / f"lists-{N_LISTED[0]}")
     for n in (n_questions // 8, n_questions):
         run = folder / f"run-{n}"
         write_run(run, draws, n)
-        results[f"weights from sums, {n * N_TRACES} traces"] = in_a_process("weigh", run)
+        results[f"weights from sums, {n * N_TRACES} traces"] = in_a_process("weigh_sums", run)
         results[f"final table, {2 * n} rows"] = in_a_process("final", run)
         results[f"final set saved, {2 * n} rows"] = in_a_process("rows", run)
     results["times as fast as row by row, a trace"] = {

@@ -29,9 +29,10 @@ def test_pass_at_k_refuses_what_has_no_meaning(n, c, k):
 
 
 def evals(outcomes: dict[str, list[str]]) -> pl.DataFrame:
+    """schemas.Evals of one model on one benchmark, by question."""
     return pl.DataFrame(
         [
-            {"benchmark": "b", "problem_id": q, "verifier": "math", "sample": i, "outcome": o, "response_tokens": 10}
+            {"problem_id": q, "verifier": "math", "sample": i, "outcome": o, "response_tokens": 10}
             for q, of_question in outcomes.items()
             for i, o in enumerate(of_question)
         ]
@@ -43,15 +44,21 @@ def test_avg_at_n_is_the_mean_over_questions_of_the_share_right_of_the_judged():
     questions = evaluation.per_question(
         evals({"a": ["correct", "wrong"], "b": ["correct", "timeout"], "c": ["crashed", "timeout"]})
     )
-    found = evaluation.summary(questions, pass_at=[1, 2], bootstrap=200, seed=0)
+    found = evaluation.headline(questions, pass_at=[1, 2], bootstrap=200, seed=0)
     assert found["avg_at_n"] == 0.75
-    assert (found["questions"], found["questions_unjudged"], found["answers_unjudged"]) == (3, 1, 3)
+    assert found["questions"] == 3
+    assert evaluation.unjudged(questions) == {"questions_unjudged": 1, "answers_unjudged": 3}
     assert found["pass_at_k"] == {"1": 0.75}  # k = 2 is more than the one judged answer of b
 
 
 def test_no_answer_counts_as_not_right():
     questions = evaluation.per_question(evals({"a": ["correct", "no_answer"]}))
-    assert evaluation.summary(questions, pass_at=[1], bootstrap=200, seed=0)["avg_at_n"] == 0.5
+    assert evaluation.headline(questions, pass_at=[1], bootstrap=200, seed=0)["avg_at_n"] == 0.5
+
+
+def test_where_nothing_was_judged_there_is_no_score_but_the_number_of_questions():
+    questions = evaluation.per_question(evals({"a": ["timeout"], "b": ["crashed"]}))
+    assert evaluation.headline(questions, pass_at=[1], bootstrap=200, seed=0) == {"questions": 2}
 
 
 def test_the_interval_of_equal_scores_is_a_point_and_that_of_a_coin_has_the_normal_width():
@@ -67,3 +74,12 @@ def test_the_difference_of_two_models_is_paired_by_question():
     found = evaluation.difference(one, other, bootstrap=500, seed=0)
     assert found["avg_at_n"] == pytest.approx(1 / 3)
     assert found["ci_low"] >= 0  # never below: no question got worse
+
+
+def test_the_difference_leaves_out_what_was_not_judged_for_both():
+    # of a, b, c only b was judged for both: 1 - 0
+    one = evaluation.per_question(evals({"a": ["timeout"], "b": ["correct"], "c": ["correct"]}))
+    other = evaluation.per_question(evals({"a": ["correct"], "b": ["wrong"], "c": ["crashed"]}))
+    found = evaluation.difference(one, other, bootstrap=200, seed=0)
+    assert found == {"avg_at_n": 1.0, "ci_low": 1.0, "ci_high": 1.0, "questions": 1}
+    assert evaluation.difference(one.filter(problem_id="a"), other, bootstrap=200, seed=0) == {"questions": 0}

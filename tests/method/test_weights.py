@@ -6,44 +6,70 @@ import polars as pl
 import pytest
 
 from vr.method import weights
-from vr.tables import parquet, schemas
+from vr.settings.params import Weigh
+from vr.tables.vocabulary import TRACE_KEY
 
-KEY = ["problem_id", "seed"]
+SETTINGS = {
+    "estimator": "acc",
+    "K": 1,
+    "template": "B",
+    "ratio": "per_token",
+    "max_trace_tokens": 100,
+    "weak_verifier_sources": [],
+    "token_logps": False,
+}
+PLAIN = {
+    "problem_id": "q", "trace_tokens": 2, "finish": "marker", "pi": -2.0, "q": -2.0, "y": -1.0, "y_tokens": 2, "l": 0.0,
+    "reason": "",
+}  # fmt: skip
+"""A good trace of 2 tokens: log-probs of the trace under pi and q and of y* under pi, and l_k."""
 
 
-def problem(name: str = "q", source: str = "s") -> pl.DataFrame:
-    return pl.DataFrame({"problem_id": [name], "source": [source]})
-
-
-def weigh(rows: list[dict], *, problems: pl.DataFrame | None = None, **options) -> pl.DataFrame:
-    """Weigh traces given as dicts of what differs from a plain good trace of 2 tokens."""
-    plain = {
-        "problem_id": "q", "trace_tokens": 2, "finish": "marker", "pi": -2.0, "q": -2.0,
-        "y": -1.0, "y_tokens": 2, "l": 0.0, "reason": "",
-    }  # fmt: skip
-    rows = [plain | {"seed": i} | row for i, row in enumerate(rows)]
+def weigh(rows: list[dict], *, source: str = "s", **changes) -> pl.DataFrame:
+    """Weigh the traces of question q, given as dicts of what differs from PLAIN; the settings' seeds are theirs."""
+    rows = [PLAIN | {"seed": i} | row for i, row in enumerate(rows)]
+    rows = [{"q_tokens": row["trace_tokens"]} | row for row in rows]
     frame = pl.DataFrame(rows, schema_overrides={"seed": pl.Int32, "l": pl.Float64, "pi": pl.Float64, "q": pl.Float64})
-    options = {
-        "estimator": "acc",
-        "seeds": sorted(frame["seed"].unique()),
-        "ratio": True,
-        "max_trace_tokens": 100,
-        "weak_verifier_sources": [],
-    } | options
-    result = weights.weigh(
-        problems if problems is not None else problem(),
-        frame.select(*KEY, "trace_tokens", "finish"),
-        frame.select(*KEY, "trace_tokens", trace_logp_sum="pi", answer_logp_sum="y", answer_tokens="y_tokens"),
-        frame.select(*KEY, "trace_tokens", trace_logp_sum="q"),
-        frame.select(*KEY, "reason", log_likelihood="l"),
-        **options,
+    seeds = changes.pop("seeds", sorted(frame["seed"].unique()))
+    return weights.weigh(
+        pl.DataFrame({"problem_id": ["q"], "source": [source]}),
+        frame.select(*TRACE_KEY, "trace_tokens", "finish"),
+        frame.select(*TRACE_KEY, "trace_tokens", trace_logp_sum="pi", answer_logp_sum="y", answer_tokens="y_tokens"),
+        frame.select(*TRACE_KEY, trace_tokens="q_tokens", trace_logp_sum="q"),
+        frame.select(*TRACE_KEY, "reason", log_likelihood="l"),
+        Weigh(**SETTINGS | {"seeds": seeds, "K": len(seeds)} | changes),
     )
-    return parquet.validate(result, schemas.Weights, "weights")
 
 
-def test_the_log_ratio_is_the_mean_over_the_tokens_of_the_trace():
-    # (-6 - -2) / 4 = -1
-    assert weigh([{"trace_tokens": 4, "pi": -6.0, "q": -2.0}])["log_ratio"].to_list() == [-1.0]
+def test_the_log_ratio_is_the_mean_over_the_tokens_of_the_trace_and_its_total_the_sum():
+    # -6 - -2 = -4, over 4 tokens -1
+    result = weigh([{"trace_tokens": 4, "pi": -6.0, "q": -2.0}])
+    assert result.select("log_ratio_total", "log_ratio").rows() == [(-4.0, -1.0)]
+
+
+@pytest.mark.parametrize(("ratio", "log_rho"), [("per_token", -1.5), ("sum", -4.5), ("none", -0.5)])
+def test_the_ratio_counts_per_token_as_a_sum_or_not_at_all_and_is_recorded_both_ways(ratio, log_rho):
+    # R = -6 + 2 = -4, r = R/4 = -1, l = -0.5
+    result = weigh([{"trace_tokens": 4, "pi": -6.0, "q": -2.0, "l": -0.5}], ratio=ratio)
+    assert result.select("log_ratio_total", "log_ratio", "log_rho").rows() == [(-4.0, -1.0, log_rho)]
+
+
+def test_both_models_the_same_give_a_ratio_of_exactly_zero():
+    result = weigh([{"pi": -0.1 - 0.2, "q": -0.1 - 0.2, "l": -0.3}, {"pi": -1e6 / 3, "q": -1e6 / 3, "l": -0.3}])
+    assert result["log_ratio"].to_list() == [0.0, 0.0]
+    assert result["weight"].to_list() == [0.5, 0.5]
+
+
+def test_template_b_refuses_traces_of_which_the_models_scored_different_numbers_of_tokens_and_names_one():
+    rows = [{}, {"trace_tokens": 3, "q_tokens": 4}]
+    with pytest.raises(ValueError, match=r"of 1 trace.*'problem_id': 'q', 'seed': 1, 'n_initial': 3, 'n_proposal': 4"):
+        weigh(rows)
+
+
+def test_template_a_divides_by_the_tokens_of_the_trace_as_pi_writes_it():
+    # (-6 + 2) / 4, though q's end marker makes its trace 5 tokens
+    result = weigh([{"trace_tokens": 4, "q_tokens": 5, "pi": -6.0, "q": -2.0}], template="A")
+    assert result["log_ratio"].to_list() == [-1.0]
 
 
 def test_rho_is_ratio_times_likelihood_normalised_over_the_question():
@@ -55,7 +81,7 @@ def test_rho_is_ratio_times_likelihood_normalised_over_the_question():
 
 
 def test_without_the_ratio_only_the_likelihood_counts_but_the_ratio_is_recorded():
-    result = weigh([{"pi": -40.0, "l": log(0.75)}, {"l": log(0.25)}], ratio=False)
+    result = weigh([{"pi": -40.0, "l": log(0.75)}, {"l": log(0.25)}], ratio="none")
     assert result["weight"].to_list() == pytest.approx([0.75, 0.25])
     assert result["log_ratio"].to_list() == [-19.0, 0.0]
 
@@ -123,8 +149,9 @@ def test_a_weak_verifiers_question_takes_the_gml_weights_and_says_so():
     assert weigh([*rows, {}], weak_verifier_sources=["s"])["weight"].to_list() == [0.0, 0.0, 0.0, 1.0]
 
 
-def test_only_the_named_seeds_count():
-    result = weigh([{}, {}, {"pi": -1.0}], seeds=[0, 1])
+@pytest.mark.parametrize("changes", [{"seeds": [0, 1]}, {"seeds": [0, 1, 2], "K": 2}])
+def test_only_the_first_k_of_the_named_seeds_count(changes):
+    result = weigh([{}, {}, {"pi": -1.0}], **changes)
     assert result["seed"].to_list() == [0, 1]
     assert result["weight"].to_list() == [0.5, 0.5]
 
@@ -134,128 +161,18 @@ def test_a_missing_trace_is_an_error_that_names_it():
         weigh([{}], seeds=[0, 7])
 
 
-def listed(*rows: tuple[float | None, int, list[float] | None]) -> pl.DataFrame:
-    """tables.Logps of traces 0, 1, ... out of (trace_logp_sum, trace_tokens, trace_logps)."""
-    return pl.DataFrame(
-        [
-            {"problem_id": "q", "seed": i, "trace_logp_sum": s, "trace_tokens": n, "trace_logps": of_tokens}
-            for i, (s, n, of_tokens) in enumerate(rows)
-        ],
-        schema_overrides={"trace_logp_sum": pl.Float64, "trace_logps": pl.List(pl.Float32)},
-    )
-
-
-def test_sums_taken_anew_over_the_lists_are_the_scorers_sums():
-    # -0.5 - 1.25 - 0.25 = -2; an empty trace: 0; a trace that could not be scored stays so
-    whole = listed((-2.0, 3, [-0.5, -1.25, -0.25]), (0.0, 0, []), (None, 5, None), (-3.0, 1, [-3.0]))
-    for pieces in ([whole], whole.iter_slices(1)):
-        summed = pl.concat(weights.sums_of_lists(pieces))
-        assert summed.equals(whole.drop("trace_logps"))
-
-
-def test_lists_are_summed_in_more_digits_than_they_have():
-    # 2^24 - 1 + 2 = 2^24 + 1, which float32 cannot hold
-    (summed,) = weights.sums_of_lists([listed((-1.0, 2, [-(2.0**24 - 1), -2.0]))])
-    assert summed["trace_logp_sum"].to_list() == [-(2.0**24 + 1)]
-
-
-def test_a_list_of_another_length_than_the_trace_is_refused_with_its_key():
-    with pytest.raises(ValueError, match=r"1 trace\(s\).*'seed': 1, 'trace_tokens': 3, 'n_logps': 2"):
-        list(weights.sums_of_lists([listed((-1.0, 1, [-1.0]), (-2.0, 3, [-1.0, -1.0]))]))
-
-
-def test_sums_of_lists_that_were_not_kept_are_refused_with_the_switch_that_keeps_them():
-    with pytest.raises(ValueError, match=r"'seed': 0.*needs score_initial.token_logps and score_posterior"):
-        list(weights.sums_of_lists([listed((-1.0, 1, None))]))
-
-
-def logps(*rows: tuple[float | None, int | None]) -> pl.DataFrame:
-    return pl.DataFrame(
-        [{"problem_id": "q", "seed": i, "answer_logp_sum": s, "answer_tokens": n} for i, (s, n) in enumerate(rows)],
-        schema_overrides={"answer_logp_sum": pl.Float64, "answer_tokens": pl.Int32},
-    )
-
-
-def test_gml_is_the_mean_log_prob_of_the_reference_answer_and_l_its_sum():
-    frame = logps((-6.0, 3), (-1.0, 4))
-    assert weights.reference_likelihood(frame, "gml")["log_likelihood"].to_list() == [-2.0, -0.25]
-    assert weights.reference_likelihood(frame, "l")["log_likelihood"].to_list() == [-6.0, -1.0]
-    assert weights.reference_likelihood(frame, "uniform")["log_likelihood"].to_list() == [0.0, 0.0]
-
-
-def test_an_answer_that_could_not_be_scored_has_no_likelihood():
-    frame = weights.reference_likelihood(logps((None, None)), "gml")
-    assert frame.select("log_likelihood", "reason").row(0) == (None, "unscored")
-
-
-def answers_and_verdicts(outcomes: dict[int, list[str]]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    rows = [
-        {"problem_id": "q", "seed": seed, "sample": i, "outcome": outcome, "answer_ids": [100 * seed + i]}
-        for seed, of_trace in outcomes.items()
-        for i, outcome in enumerate(of_trace)
-    ]
-    frame = pl.DataFrame(rows).cast({"seed": pl.Int32, "sample": pl.Int32})
-    seeds = pl.Series("seed", list(outcomes), pl.Int32)
-    traces = pl.select(seed=seeds).select(problem_id=pl.lit("q"), seed="seed", finish=pl.lit("marker"))
-    return traces, frame.select(*KEY, "sample", "outcome"), frame.select(*KEY, "sample", "answer_ids")
-
-
-def test_accuracy_is_over_judged_answers_only():
-    # 1 right of 4 judged; of 2 judged; none right; none judged
-    found = weights.accuracy(
-        *answers_and_verdicts(
-            {
-                0: ["correct", "wrong", "no_answer", "wrong"],
-                1: ["correct", "wrong", "timeout", "crashed"],
-                2: ["wrong", "no_answer", "timeout", "wrong"],
-                3: ["timeout", "crashed", "unparsable_reference", "not_run"],
-            }
-        ),
-        seed=0,
-    )
-    assert found["log_likelihood"].to_list() == [log(1 / 4), log(1 / 2), None, None]
-    assert found["reason"].to_list() == ["", "", "none_correct", "none_judged"]
-
-
-def test_a_traces_answer_is_one_of_its_correct_ones_and_not_always_the_first():
-    outcomes = {seed: ["wrong", "correct", "correct", "wrong", "correct"] for seed in range(60)}
-    found = weights.accuracy(*answers_and_verdicts(outcomes), seed=0)
-    positions = [ids[0] - 100 * seed for seed, ids in found.select("seed", "answer_ids").iter_rows()]
-    assert set(positions) == {1, 2, 4}
-    assert min(positions.count(p) for p in (1, 2, 4)) > 8  # 20 each expected
-    again = weights.accuracy(*answers_and_verdicts(outcomes), seed=1)
-    assert again["answer_ids"].to_list() != found["answer_ids"].to_list()
-
-
-def test_the_answer_drawn_for_a_trace_does_not_depend_on_the_other_traces():
-    outcomes = {seed: ["correct"] * 8 for seed in range(4)}
-    whole = weights.accuracy(*answers_and_verdicts(outcomes), seed=0)
-    part = weights.accuracy(*answers_and_verdicts({3: outcomes[3]}), seed=0)
-    assert part["answer_ids"].to_list() == whole["answer_ids"].to_list()[3:]
-
-
-def test_verdicts_meet_their_answers_by_key_in_whatever_order_they_come():
-    traces, verdicts, answers = answers_and_verdicts({0: ["wrong", "correct"], 1: ["wrong", "wrong"]})
-    found = weights.accuracy(traces, verdicts.reverse(), answers, seed=0)
-    assert found["answer_ids"].to_list() == [[1], None]
-
-
-def test_a_lost_verdict_or_a_trace_without_answers_is_an_error():
-    traces, verdicts, answers = answers_and_verdicts({0: ["correct", "wrong"], 1: ["wrong"]})
-    with pytest.raises(ValueError, match=r"answers: 1 key.*'sample': 1"):
-        weights.accuracy(traces, verdicts.filter(pl.col("sample") == 0), answers, seed=0)
-    with pytest.raises(ValueError, match=r"answers: 1 trace.*'seed': 1"):
-        weights.accuracy(traces, verdicts.filter(seed=0), answers.filter(seed=0), seed=0)
-
-
-def test_an_unfinished_trace_needs_no_answers():
-    traces, verdicts, answers = answers_and_verdicts({0: ["correct"], 1: ["wrong"]})
-    traces = traces.with_columns(finish=pl.Series(["marker", "length"]))
-    found = weights.accuracy(traces, verdicts.filter(seed=0), answers.filter(seed=0), seed=0)
-    assert found["reason"].to_list() == ["", "none_judged"]
-
-
 def test_effective_sample_size_counts_the_traces_that_share_the_weight():
     # 1/(4 * 1/16) = 4; one trace: 1; none: 0
     frame = pl.DataFrame({"problem_id": ["a"] * 4 + ["b"] * 2 + ["c"], "weight": [0.25] * 4 + [1.0, 0.0] + [0.0]})
     assert weights.effective_sample_size(frame)["effective_sample_size"].to_list() == [4.0, 1.0, 0.0]
+
+
+def test_the_summary_counts_traces_by_reason_and_questions_without_weight():
+    frame = pl.DataFrame({"problem_id": ["a", "a", "b"], "weight": [0.5, 0.5, 0.0], "reason": ["", "", "truncated"]})
+    assert weights.summary(frame) == {
+        "traces": 3,
+        "reasons": {"ok": 2, "truncated": 1},
+        "questions": 2,
+        "questions_without_weight": 1,
+        "effective_sample_size": 1.0,  # (2 + 0) / 2
+    }

@@ -1,72 +1,96 @@
-"""Metrics, plot data and the printed table."""
+"""The headline numbers, the details, and the printed table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import polars as pl
 
 from vr.report import metrics
-
-
-def evals(outcomes: dict[str, list[str]], verifier: str = "math") -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {"benchmark": "b", "problem_id": q, "verifier": verifier, "sample": i, "outcome": o, "response_tokens": 9}
-            for q, of_question in outcomes.items()
-            for i, o in enumerate(of_question)
-        ]
-    )
-
+from vr.report.results_table import results_table
+from vr.settings.params import Report
 
 RIGHT, WRONG = "correct", "wrong"
 
 
-def test_metrics_hold_each_model_of_each_benchmark_by_kind_and_the_gain():
+def settings(*pass_at: int) -> Report:
+    return Report(pass_at=list(pass_at), bootstrap=200, seed=0)
+
+
+def evals(outcomes: dict[str, list[str]], verifier: str = "math", judged: str = "solution") -> pl.DataFrame:
+    """schemas.Evals of one model on one benchmark, by question."""
+    return pl.DataFrame(
+        [
+            {"problem_id": q, "verifier": verifier, "sample": i, "outcome": o, "response_tokens": 9,
+             "judged": judged, "finish": "marker"}
+            for q, of_question in outcomes.items()
+            for i, o in enumerate(of_question)
+        ]
+    )  # fmt: skip
+
+
+def test_headlines_hold_each_model_of_each_benchmark_and_the_gain():
     initial = pl.concat([evals({"a": [RIGHT, WRONG]}), evals({"p": [WRONG, WRONG]}, "call")])
     final = pl.concat([evals({"a": [RIGHT, RIGHT]}), evals({"p": [RIGHT, WRONG]}, "call")])
-    found = metrics.metrics({"initial": initial, "final": final}, pass_at=[1, 2, 4], bootstrap=200, seed=0)["b"]
-    assert found["initial"]["avg_at_n"] == 0.25
-    assert found["final"]["avg_at_n"] == 0.75
-    assert found["final"]["by_kind"]["call"]["avg_at_n"] == 0.5
-    assert found["final"]["pass_at_k"] == {"1": 0.75, "2": 1.0}  # k = 4 is more than n = 2
-    assert found["final_minus_initial"]["avg_at_n"] == 0.5
+    of = {("initial", "b"): initial, ("final", "b"): final, ("other", "c"): initial}
+    found = metrics.headlines(of, settings(1, 2, 4))
+    assert found["b"]["initial"]["avg_at_n"] == 0.25
+    assert found["b"]["final"]["avg_at_n"] == 0.75
+    assert found["b"]["final"]["pass_at_k"] == {"1": 0.75, "2": 1.0}  # k = 4 is more than n = 2
+    assert found["b"]["final_minus_initial"]["avg_at_n"] == 0.5
+    assert list(found["c"]) == ["other"]
+    assert set(found["c"]["other"]) == {"avg_at_n", "ci_low", "ci_high", "n", "questions", "pass_at_k"}
+
+
+def test_the_gain_is_there_only_on_benchmarks_that_both_models_were_evaluated_on():
+    both = {(model, "b"): evals({"a": [RIGHT]}) for model in ("initial", "final")}
+    found = metrics.headlines(both | {("final", "c"): evals({"a": [RIGHT]})}, settings(1))
+    assert "final_minus_initial" in found["b"]
+    assert "final_minus_initial" not in found["c"]
+
+
+def test_details_hold_the_scores_of_each_kind_and_what_was_not_judged():
+    final = pl.concat([evals({"a": [RIGHT, "timeout"]}), evals({"p": [RIGHT, WRONG], "r": ["crashed"] * 2}, "call")])
+    found = metrics.details({("final", "b"): final}, settings(1))["b"]["final"]
+    assert found["by_kind"]["call"]["avg_at_n"] == 0.5
+    assert (found["questions_unjudged"], found["answers_unjudged"]) == (1, 3)
+    assert (found["by_kind"]["call"]["questions_unjudged"], found["by_kind"]["call"]["answers_unjudged"]) == (1, 2)
+    assert found["response_tokens"] == 9
+    assert found["outcome"] == {RIGHT: 2, "crashed": 2, "timeout": 1, WRONG: 1}
+
+
+def test_details_count_which_part_of_the_response_was_judged():
+    parts = {"solution": 3, "box": 2, "response": 1, "nothing": 4}
+    frames = [evals({part: [WRONG] * n}, judged=part) for part, n in parts.items()]
+    found = metrics.details({("base", "b"): pl.concat(frames)}, settings(1))
+    assert found["b"]["base"]["judged_part"] == {"nothing": 4, "solution": 3, "box": 2, "response": 1}
+
+
+def both() -> metrics.Headlines:
+    of = {("initial", "b"): evals({"a": [WRONG]}), ("final", "b"): evals({"a": [RIGHT]})}
+    return metrics.headlines(of, settings(1))
 
 
 def test_the_table_shows_percent_with_intervals_and_a_signed_gain():
-    found = metrics.metrics(
-        {"initial": evals({"a": [WRONG]}), "final": evals({"a": [RIGHT]})}, pass_at=[1], bootstrap=200, seed=0
-    )
-    lines = metrics.table_text(found).splitlines()
+    lines = results_table(both()).splitlines()
     assert "| b         | initial             | 0.0    | 0.0 to 0.0" in lines[2]
     assert "| +100.0 | +100.0 to +100.0 |" in lines[4]
 
 
 def test_a_model_of_which_nothing_was_judged_is_shown_as_such():
-    found = metrics.metrics({"base": evals({"a": ["timeout"]})}, pass_at=[1], bootstrap=200, seed=0)
-    assert "not judged" in metrics.table_text(found)
+    found = metrics.headlines({("base", "b"): evals({"a": ["timeout"]})}, settings(1))
+    assert "not judged" in results_table(found)
 
 
-def test_trace_points_join_weights_and_log_probs_by_key():
-    weights = pl.DataFrame({"problem_id": ["a", "a"], "seed": [0, 1], "log_ratio": [-1.0, -2.0], "weight": [0.7, 0.3]})
-    logps = pl.DataFrame(
-        {"problem_id": ["a", "a"], "seed": [1, 0], "trace_tokens": [5, 9], "answer_logp_sum": [-6.0, -2.0],
-         "answer_tokens": [3, 2]}
-    )  # fmt: skip
-    points = metrics.trace_points(weights, logps, seed=0)
-    assert points.select("seed", "trace_tokens", "log_ratio", "answer_log_likelihood").rows() == [
-        (0, 9, -1.0, -1.0),
-        (1, 5, -2.0, -2.0),
-    ]
+def test_the_command_prints_the_table_of_a_metrics_file(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(both()))
+    done = subprocess.run([sys.executable, "-m", "vr.report", path], capture_output=True, text=True, check=True)
+    assert done.stdout == results_table(both()) + "\n"
 
 
-def test_the_histogram_counts_every_question_once():
-    # sizes 4 (uniform), 1 (one trace) and 0 (none), in bins of width 4/4
-    weights = pl.DataFrame(
-        {"problem_id": ["a"] * 4 + ["b"] * 4 + ["c"] * 4, "seed": [0, 1, 2, 3] * 3,
-         "weight": [0.25] * 4 + [1.0, 0.0, 0.0, 0.0] + [0.0] * 4}
-    )  # fmt: skip
-    found = metrics.ess_histogram(weights, bins=4)
-    assert found["questions"].to_list() == [1, 1, 0, 1]
-    assert found["effective_sample_size"].to_list() == [0.5, 1.5, 2.5, 3.5]
-
-
-def test_pass_at_k_points_are_one_row_per_model_and_k():
-    found = {"b": {"final": {"pass_at_k": {"1": 0.5, "2": 0.75}}, "final_minus_initial": {"avg_at_n": 0.1}}}
-    assert metrics.pass_at_k_points(found).rows() == [("b", "final", 1, 0.5), ("b", "final", 2, 0.75)]
+def test_the_command_without_a_file_says_how_it_is_used(tmp_path: Path):
+    command = [sys.executable, "-m", "vr.report", tmp_path / "none.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "usage: python -m vr.report metrics.json\n")

@@ -1,16 +1,19 @@
-"""Avg@n and Pass@k on held-out questions, with bootstrap intervals over questions (method step 8).
+"""Avg@n and Pass@k on held-out questions, with bootstrap intervals over questions (method step 8; App. D).
 
-Answers that the checker could not judge count neither as right nor as wrong: n is a question's judged answers,
-and a question without any is left out and counted.
+An answer that the checker could not judge is neither right nor wrong: n is the number of judged answers of a question.
+A question without judged answers is left out and counted.
+Not here: sampling and judging (stages/evaluate.py), files and tables of results (vr/report).
 Q questions, B bootstrap resamples.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import dataframely as dy
 import numpy as np
 import polars as pl
 
+from vr.tables.schemas import Evals
 from vr.tables.vocabulary import JUDGED
 
 
@@ -22,60 +25,80 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """
     if not 1 <= k <= n or not 0 <= c <= n:
         raise ValueError(f"pass_at_k: n = {n}, c = {c}, k = {k}: needs 1 <= k <= n and 0 <= c <= n")
-    # the product form of the ratio of binomials: no large integers
+    # the product form of the ratio of binomials needs no large integers
     return 1.0 - float(np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
 
 
-def per_question(evals: pl.DataFrame) -> pl.DataFrame:
-    """Q rows: benchmark, problem_id, verifier, n (judged answers), c (right ones), unjudged, response_tokens."""
+def per_question(evals: dy.DataFrame[Evals]) -> pl.DataFrame:
+    """Counts of one model on one benchmark.
+
+    Args:
+        evals: problem_id, verifier, outcome, response_tokens.
+
+    Returns:
+        Q rows, sorted: problem_id, verifier, n (judged answers), c (right answers), unjudged, response_tokens (mean).
+    """
     outcome = pl.col("outcome").cast(pl.String)
     return (
-        evals.group_by("benchmark", "problem_id", "verifier")
+        evals.group_by("problem_id", "verifier")
         .agg(
             n=outcome.is_in(JUDGED).sum().cast(pl.Int64),
             c=(outcome == "correct").sum().cast(pl.Int64),
             unjudged=(~outcome.is_in(JUDGED)).sum().cast(pl.Int64),
             response_tokens=pl.col("response_tokens").mean(),
         )
-        .sort("benchmark", "problem_id")
+        .sort("problem_id")
     )
 
 
-def summary(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int, seed: int) -> dict[str, Any]:
-    """Avg@n with its 95 % interval and Pass@k, over the judged questions of one benchmark (or kind).
+def headline(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int, seed: int) -> dict[str, Any]:
+    """Avg@n with its 95 % interval, and Pass@k, over the judged questions.
 
     Args:
         questions: rows of `per_question`.
-        pass_at: the k; those above the smallest n are left out.
+        pass_at: the k; a k above the smallest n is left out.
+
+    Returns:
+        avg_at_n, ci_low, ci_high, n (the smallest), questions (all), pass_at_k; only `questions` where none is judged.
     """
     judged = questions.filter(pl.col("n") > 0)
     if judged.is_empty():
-        return {"questions": questions.height, "questions_unjudged": questions.height}
+        return {"questions": questions.height}
     score_Q = (judged["c"] / judged["n"]).to_numpy()
     low, high = bootstrap_interval(score_Q, bootstrap, seed)
-    n_min = int(judged["n"].min())  # type: ignore[arg-type]
+    counts = judged.select("n", "c").rows()
+    n_min = min(n for n, _ in counts)
     return {
         "avg_at_n": float(score_Q.mean()),
         "ci_low": low,
         "ci_high": high,
         "n": n_min,
         "questions": questions.height,
-        "questions_unjudged": questions.height - judged.height,
+        "pass_at_k": {str(k): float(np.mean([pass_at_k(n, c, k) for n, c in counts])) for k in pass_at if k <= n_min},
+    }
+
+
+def unjudged(questions: pl.DataFrame) -> dict[str, int]:
+    """How many answers the checker could not judge, and how many questions have no judged answer."""
+    return {
+        "questions_unjudged": questions.filter(pl.col("n") == 0).height,
         "answers_unjudged": int(questions["unjudged"].sum()),
-        "response_tokens": float(judged["response_tokens"].mean()),  # type: ignore[arg-type]
-        "pass_at_k": {
-            str(k): float(np.mean([pass_at_k(n, c, k) for n, c in judged.select("n", "c").iter_rows()]))
-            for k in pass_at
-            if k <= n_min
-        },
     }
 
 
 def difference(one: pl.DataFrame, other: pl.DataFrame, *, bootstrap: int, seed: int) -> dict[str, float]:
-    """Avg@n of one model minus another's, paired by question, with its 95 % bootstrap interval."""
-    pairs = one.filter(pl.col("n") > 0).join(
-        other.filter(pl.col("n") > 0), on=["benchmark", "problem_id"], how="inner", validate="1:1"
-    )
+    """Avg@n of one model minus another's on the same benchmark, paired by question, with its 95 % interval.
+
+    Args:
+        one, other: rows of `per_question`; a question that only one of them has judged answers for is left out.
+
+    Returns:
+        avg_at_n, ci_low, ci_high, questions (that were compared); only `questions` where that is 0.
+    """
+    judged = pl.col("n") > 0
+    pairs = one.filter(judged).join(other.filter(judged), on="problem_id", how="inner", validate="1:1")
+    if pairs.is_empty():
+        return {"questions": 0}
     difference_Q = (pairs["c"] / pairs["n"] - pairs["c_right"] / pairs["n_right"]).to_numpy()
     low, high = bootstrap_interval(difference_Q, bootstrap, seed)
     return {"avg_at_n": float(difference_Q.mean()), "ci_low": low, "ci_high": high, "questions": pairs.height}

@@ -4,144 +4,159 @@
     weighted  all K traces, each with loss weight rho~_k (1K setting, without mix)
     mix       adds the data set's own row of each question, with weight 1
 
-A question whose rho are all 0 falls back to its own row, which takes the place of its (first) trace: so every
-question has the same number of rows, and initial and final training take the same number of steps.
+A question whose rho are all 0 falls back: its own row stands in for its first trace, so every question has the same
+number of rows, and initial and final training take the same number of steps.
 
-The table is made for a block of questions at a time: memory grows neither with the questions nor with the traces.
+The table is made for a block of questions at a time, so memory grows neither with the questions nor with the traces.
+Not here: the weights themselves (weights.py), which ids a text has (vr/renderers).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import dataframely as dy
 import polars as pl
 
-from vr.method.weights import KEY
 from vr.renderers.markers import END_SOLUTION, END_THOUGHT, join_response, split_response
 from vr.renderers.renderer import Renderer
-from vr.tables.parquet import ByProblem
-from vr.tables.schemas import Final
+from vr.settings.params import BuildFinal
+from vr.tables.keys import ByProblem
+from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
+from vr.tables.vocabulary import TRACE_KEY
 
-QUESTIONS_AT_ONCE = 256  # with K = 8 traces of 6,000 tokens and their text some 100 MB
+PROBLEM_COLUMNS = ("problem_id", "question", "system", "solution", "reference")
+TRACE_COLUMNS = ("trace_ids", "thought_tokens", "text")
+LIKELIHOOD_COLUMNS = ("answer_ids",)
+"""What `build` needs of its tables, besides the key of traces and likelihood."""
 
-Reference = tuple[str, list[int]]
-"""y* of a question: its text, and its ids with the end marker."""
-
+_QUESTIONS_AT_ONCE = 256  # with K = 8 traces of 6,000 tokens and their text about 100 MB
 _IDS = pl.List(pl.Int32)
 
 
 def build(
-    problems: Iterable[pl.DataFrame],
-    traces: Mapping[int, ByProblem],
-    likelihood: Mapping[int, ByProblem],
-    weights: pl.DataFrame,
-    *,
-    coder: Renderer,
-    template: str,
-    selection: str,
-    mix: bool,
+    problems: Iterable[dy.DataFrame[Problems]],
+    traces: Mapping[int, ByProblem[Traces]],
+    likelihood: Mapping[int, ByProblem[Likelihood]],
+    weights: dy.DataFrame[Weights],
+    renderer: Renderer,
+    settings: BuildFinal,
 ) -> Iterator[pl.DataFrame]:
-    """tables.Final in pieces: for each question one chosen trace or all K, then (mix) its own row.
+    """schemas.Final in blocks: of each question one chosen trace or all K, then (mix) its own row.
 
     Args:
-        problems: frames that together hold the Q train rows: problem_id, solution.
-        traces: for each weighed seed: problem_id, seed, trace_ids, thought_tokens, text.
-        likelihood: for each weighed seed: problem_id, seed, answer_ids (null: the reference answer y*).
-        weights: tables.Weights, Q*K rows.
+        problems: frames that together hold the questions of the final subset, with PROBLEM_COLUMNS.
+        traces: for each weighed seed, with TRACE_COLUMNS.
+        likelihood: for each weighed seed, with LIKELIHOOD_COLUMNS; answer_ids is null for the reference answer y*.
+        weights: of all these questions: problem_id, seed, weight, chosen.
 
     Raises:
-        ValueError: a question without weights, or a weighed trace that is not in `traces`.
+        ValueError: a question without weights, or a weighed trace that `traces` lacks.
     """
-    wanted = _wanted(weights, selection)
+    selected = _selected(weights, settings.selection)
     for frame in problems:
-        for block in frame.iter_slices(QUESTIONS_AT_ONCE):
-            lost = block.join(wanted, on="problem_id", how="anti", maintain_order="left")["problem_id"]
-            if len(lost):
-                raise ValueError(f"weights: {len(lost)} question(s) are missing, the first: {lost[0]!r}")
-            of_block = wanted.join(block, on="problem_id", how="semi")
-            references = _references(block, coder)
-            rows = [
-                _trace_rows(of_block, traces, likelihood, references, coder, template),
-                _own_rows(of_block, block, references, coder, mix),
-            ]
-            order = block.select("problem_id").with_row_index("question")
-            yield (
-                pl.concat(frame.select(Final.column_names()) for frame in rows)
-                .join(order, on="problem_id")
-                .sort("question", "row")
-                .drop("question")
+        for block in frame.iter_slices(_QUESTIONS_AT_ONCE):
+            of_block = _of_block(selected, block)
+            references = _references(block, renderer)
+            rows = pl.concat(
+                [
+                    _trace_rows(of_block.filter(~pl.col("falls_back")), traces, likelihood, references, renderer),
+                    _own_rows(_own_places(of_block, mix=settings.mix), references),
+                ]
             )
+            order = block.select("problem_id").with_row_index("question")
+            yield rows.join(order, on="problem_id").sort("question", "row").drop("question")
 
 
-def _wanted(weights: pl.DataFrame, selection: str) -> pl.DataFrame:
-    """The traces that are trained on: problem_id, seed, row, weight, falls_back (its place is the own row's)."""
+def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:
+    """The traces to train on: problem_id, seed, row, weight, falls_back (the question's own row replaces it)."""
     row = pl.int_range(pl.len(), dtype=pl.Int32).over("problem_id")
-    without = pl.col("weight").sum().over("problem_id") == 0
-    wanted = weights.sort(KEY).with_columns(falls_back=without & (row == 0))
+    no_weight = pl.col("weight").sum().over("problem_id") == 0
+    traces = weights.sort(TRACE_KEY).with_columns(falls_back=no_weight & (row == 0))
     if selection == "best":
-        wanted = wanted.filter(pl.col("chosen") | pl.col("falls_back")).with_columns(weight=pl.lit(1.0))
-    return wanted.select(*KEY, "weight", "falls_back", row=row)
+        traces = traces.filter(pl.col("chosen") | pl.col("falls_back")).with_columns(weight=pl.lit(1.0))
+    return traces.select(*TRACE_KEY, "weight", "falls_back", row=row)
+
+
+def _of_block(selected: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
+    lost = block.join(selected, on="problem_id", how="anti", maintain_order="left")["problem_id"]
+    if len(lost):
+        raise ValueError(f"weights: {len(lost)} question(s) are missing, the first: {lost[0]!r}")
+    return selected.join(block, on="problem_id", how="semi")
+
+
+def _references(block: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
+    """The data set's own row of each question: problem_id, own_trace_ids, own_answer_ids, solution, own_answer."""
+    ids = renderer.references(block.iter_rows(named=True))
+    return block.select(
+        "problem_id",
+        "solution",
+        own_answer=pl.Series([split_response(solution)[1] for solution in block["solution"]], dtype=pl.String),
+        own_trace_ids=pl.Series([trace_ids for trace_ids, _ in ids], dtype=_IDS),
+        own_answer_ids=pl.Series([answer_ids for _, answer_ids in ids], dtype=_IDS),
+    )
 
 
 def _trace_rows(
-    wanted: pl.DataFrame,
-    traces: Mapping[int, ByProblem],
-    likelihood: Mapping[int, ByProblem],
-    references: Mapping[str, Reference],
-    coder: Renderer,
-    template: str,
+    selected: pl.DataFrame,
+    traces: Mapping[int, ByProblem[Traces]],
+    likelihood: Mapping[int, ByProblem[Likelihood]],
+    references: pl.DataFrame,
+    renderer: Renderer,
 ) -> pl.DataFrame:
     """The rows of sampled traces, each with its correct answer or y*."""
-    found = wanted.join(_rows(traces, wanted), on=KEY, how="left", validate="1:1").join(
-        _rows(likelihood, wanted), on=KEY, how="left", validate="1:1"
+    found = (
+        selected.join(_rows(traces, selected), on=TRACE_KEY, how="left", validate="1:1")
+        .join(_rows(likelihood, selected), on=TRACE_KEY, how="left", validate="1:1")
+        .join(references, on="problem_id")
     )
     if (lost := found.filter(pl.col("trace_ids").is_null())).height:
-        raise ValueError(f"traces: a weighed trace is missing: {lost.sort(KEY).select(KEY).row(0, named=True)}")
-    found = found.filter(~pl.col("falls_back"))
-    if template != "B":  # B's ids are as pi writes them, and never become Python's
-        pieces = found.select("trace_ids", "thought_tokens").iter_rows()
-        written = [coder.reasoner_trace(ids, thought_tokens, template) for ids, thought_tokens in pieces]
-        found = found.with_columns(trace_ids=pl.Series(written, dtype=_IDS))
-    answers, texts = [], []
-    for problem_id, thought, sampled in found.select("problem_id", "text", "answer_ids").iter_rows():
-        answer, ids = references[problem_id]
-        if sampled is not None:
-            answer, ids = coder.decode(sampled).removesuffix(END_SOLUTION), sampled
-        answers.append(ids)
-        texts.append(join_response(thought, answer))
-    return found.with_columns(
-        origin=pl.lit("trace"), answer_ids=pl.Series(answers, dtype=_IDS), text=pl.Series(texts, dtype=pl.String)
+        first = lost.sort(TRACE_KEY).select(TRACE_KEY).row(0, named=True)
+        raise ValueError(f"traces: a weighed trace is missing: {first}")
+    answer = pl.coalesce(_answers(found["answer_ids"], renderer), "own_answer")
+    return found.select(
+        *("problem_id", "row", "seed", "weight"),
+        origin=pl.lit("trace"),
+        trace_ids=_as_pi_writes(found, renderer),
+        answer_ids=pl.coalesce("answer_ids", "own_answer_ids"),
+        text=pl.format(join_response("{}", "{}"), "text", answer),
+    ).select(Final.column_names())
+
+
+def _as_pi_writes(found: pl.DataFrame, renderer: Renderer) -> pl.Series:
+    """The ids of each trace with pi's end marker."""
+    if renderer.trace_end == END_THOUGHT:
+        return found["trace_ids"]  # pi's own marker already, and no need to make Python lists
+    pieces = found.select("trace_ids", "thought_tokens").iter_rows()
+    return pl.Series([renderer.as_reasoner_trace(ids, thought_tokens) for ids, thought_tokens in pieces], dtype=_IDS)
+
+
+def _answers(answer_ids: pl.Series, renderer: Renderer) -> pl.Series:
+    """The text of each sampled answer; null where there is none."""
+    sampled = answer_ids.drop_nulls()
+    texts = renderer.tokenizer.batch_decode(sampled.to_list(), skip_special_tokens=False)
+    of_index = iter(text.split(END_SOLUTION)[0].strip() for text in texts)
+    return pl.Series([next(of_index) if there else None for there in answer_ids.is_not_null()], dtype=pl.String)
+
+
+def _own_places(selected: pl.DataFrame, *, mix: bool) -> pl.DataFrame:
+    """Where the data set's own rows stand: problem_id, row, origin; with `mix` also as each question's last row."""
+    places = selected.filter("falls_back").select("problem_id", "row", origin=pl.lit("fallback"))
+    if not mix:
+        return places
+    last = selected.group_by("problem_id").agg(row=pl.len().cast(pl.Int32))
+    return pl.concat([places, last.with_columns(origin=pl.lit("original"))])
+
+
+def _own_rows(places: pl.DataFrame, references: pl.DataFrame) -> pl.DataFrame:
+    """The data set's own rows at these places."""
+    return (
+        places.join(references, on="problem_id")
+        .rename({"own_trace_ids": "trace_ids", "own_answer_ids": "answer_ids", "solution": "text"})
+        .with_columns(seed=pl.lit(None, dtype=pl.Int32), weight=pl.lit(1.0))
+        .select(Final.column_names())
     )
-
-
-def _own_rows(
-    wanted: pl.DataFrame, block: pl.DataFrame, references: Mapping[str, Reference], coder: Renderer, mix: bool
-) -> pl.DataFrame:
-    """The data set's own rows: in place of a trace where the question falls back, and with `mix` as its last row."""
-    places = wanted.filter("falls_back").select("problem_id", "row", origin=pl.lit("fallback"))
-    if mix:
-        last = wanted.group_by("problem_id").agg(row=pl.len().cast(pl.Int32))
-        places = pl.concat([places, last.with_columns(origin=pl.lit("original"))])
-    own = block.join(places, on="problem_id", how="semi").select("problem_id", text="solution")
-    trace_ids = [coder.ended(split_response(solution)[0], END_THOUGHT) for solution in own["text"]]
-    answer_ids = [references[problem_id][1] for problem_id in own["problem_id"]]
-    own = own.with_columns(
-        seed=pl.lit(None, dtype=pl.Int32),
-        weight=pl.lit(1.0),
-        trace_ids=pl.Series(trace_ids, dtype=_IDS),
-        answer_ids=pl.Series(answer_ids, dtype=_IDS),
-    )
-    return places.join(own, on="problem_id")
-
-
-def _references(block: pl.DataFrame, coder: Renderer) -> dict[str, Reference]:
-    answers = (
-        (problem_id, split_response(solution)[1])
-        for problem_id, solution in block.select("problem_id", "solution").iter_rows()
-    )
-    return {problem_id: (answer, coder.ended(answer, END_SOLUTION)) for problem_id, answer in answers}
 
 
 def _rows(table_of: Mapping[int, ByProblem], keys: pl.DataFrame) -> pl.DataFrame:
-    """The rows of these keys, each out of its seed's table."""
-    by_seed = keys.partition_by("seed", as_dict=True)
-    found = (table_of[seed].rows(of_seed["problem_id"].to_list()) for (seed,), of_seed in by_seed.items())
-    return pl.concat(found).join(keys, on=KEY, how="semi")
+    """The rows of these traces, each out of its seed's table."""
+    found = [table.rows(keys.filter(seed=seed)["problem_id"].to_list()) for seed, table in table_of.items()]
+    return pl.concat(found).join(keys, on=TRACE_KEY, how="semi")

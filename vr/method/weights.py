@@ -1,256 +1,78 @@
-"""The weights rho~ of Variational Reasoning (arXiv 2509.22637, Section 2.3, App. C.2), in log space, in Polars.
+"""The weights rho~ of Variational Reasoning (arXiv 2509.22637, Section 2.3 and App. C.2), in log space.
 
-    log ratio    r_k = (log pi_0(z_k|x) - log q(z_k|x,y')) / |z_k|                            (Eq. 8)
-    likelihood   l_k = log acc_k              estimator acc: share of correct answers given z_k
-                       log pi_0(y*|x,z_k) / |y*|        gml: geometric mean over the tokens of y*
-                       log pi_0(y*|x,z_k)                 l: the plain likelihood
-                       0                            uniform: (and r_k = 0) every usable trace alike
-    rho_k = exp(r_k + l_k),   rho~_k = rho_k / sum_j rho_j                                    (Eq. 6)
+For a question x with hint y' and reference answer y*, and its K traces z_k ~ q(. | x, y'):
 
-It reads per-trace sums: the scorer's, or those that `sums_of_lists` takes anew over the per-token lists, a piece of
-a table at a time. Every trace keeps its row; a weight of 0 has its reason.
-Not here: which rows are trained on (selection.py), where the tables lie (stages/).
+    total log ratio   R_k = log pi_0(z_k | x) - log q(z_k | x, y')
+    log ratio         r_k = R_k / |z_k|              `ratio: per_token`, the geometric mean over the tokens (Eq. 8)
+                            R_k                      `ratio: sum`
+                            0                        `ratio: none`, and always with `estimator: uniform`
+    likelihood term   l_k   of the estimator acc, gml, l or uniform (likelihood.py)
+    rho_k = exp(r_k + l_k)
+    rho~_k = rho_k / sum_j rho_j                                                                           (Eq. 6)
+
+With traces drawn from pi_0 itself (`proposal: initial`) both models are pi_0, so R_k is exactly 0.
+Only sums per trace are read, never lists of tokens. Every trace keeps its row; a weight of 0 has its reason.
+Not here: which rows are trained on (selection.py), how the tables of several seeds are read (seed_tables.py).
+Q questions, K traces a question.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
+import dataframely as dy
 import polars as pl
 
-from vr.settings.params import Estimator
-from vr.tables.vocabulary import JUDGED
-
-KEY = ["problem_id", "seed"]
-
-
-def accuracy(traces: pl.DataFrame, verifications: pl.DataFrame, answers: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """l_k = log acc_k over the judged answers of each trace, and one correct answer to train with.
-
-    The answer is drawn uniformly from the trace's correct ones, by a hash of the trace's key and `seed`: so it
-    does not depend on which other traces there are. A trace of which no answer was judged has no accuracy; nor
-    has one without its end marker, which was given no answers.
-
-    Args:
-        traces: problem_id, seed, finish.
-        verifications: problem_id, seed, sample, outcome.
-        answers: problem_id, seed, sample, answer_ids.
-
-    Returns:
-        One row per trace: problem_id, seed, log_likelihood, reason, answer_ids (null: none correct).
-
-    Raises:
-        ValueError: an answer without verdict, a verdict without answer, a finished trace without answers.
-    """
-    sample_key = [*KEY, "sample"]
-    for one, other, what in ((answers, verifications, "answers"), (verifications, answers, "verifications")):
-        lonely = one.join(other, on=sample_key, how="anti")
-        if lonely.height:
-            raise ValueError(f"{what}: {lonely.height} key(s) only here, the first: {lonely.row(0, named=True)}"[:300])
-    unanswered = traces.filter(pl.col("finish").cast(pl.String) == "marker").join(answers, on=KEY, how="anti")
-    if unanswered.height:
-        raise ValueError(f"answers: {unanswered.height} trace(s) have none, the first: {unanswered.row(0, named=True)}")
-    outcome = pl.col("outcome").cast(pl.String)
-    n_correct, n_judged = pl.col("n_correct"), pl.col("n_judged")
-    counts = (
-        verifications.group_by(KEY)
-        .agg(
-            n_correct=(outcome == "correct").sum(),
-            n_judged=outcome.is_in(JUDGED).sum(),
-            correct_samples=pl.col("sample").filter(outcome == "correct").sort(),
-        )
-        .sort(KEY)
-    )
-    draws = [
-        int(samples[_draw(problem_id, trace_seed, seed) % len(samples)]) if samples else None
-        for problem_id, trace_seed, samples in counts.select(*KEY, "correct_samples").iter_rows()
-    ]
-    return (
-        traces.select(KEY)
-        .join(counts.with_columns(sample=pl.Series(draws, dtype=pl.Int32)), on=KEY, how="left", maintain_order="left")
-        .with_columns(
-            log_likelihood=pl.when(n_correct > 0).then((n_correct / n_judged).log()),
-            reason=pl.when(n_correct > 0)
-            .then(pl.lit(""))
-            .when(n_judged > 0)
-            .then(pl.lit("none_correct"))
-            .otherwise(pl.lit("none_judged")),
-        )
-        .join(answers.select(*sample_key, "answer_ids"), on=sample_key, how="left", maintain_order="left")
-        .select(*KEY, "log_likelihood", "reason", "answer_ids")
-    )
-
-
-def _draw(problem_id: str, trace_seed: int, seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"answer/{problem_id}/{trace_seed}/{seed}".encode()).digest()[:8], "big")
-
-
-def reference_likelihood(logps_initial: pl.DataFrame, estimator: str) -> pl.DataFrame:
-    """l_k of the estimators gml and l from the reference answer's log-prob under pi_0, or 0 for uniform.
-
-    Returns:
-        One row per trace: problem_id, seed, log_likelihood, reason, answer_ids (null: y* itself).
-    """
-    terms = {
-        "gml": pl.col("answer_logp_sum") / pl.col("answer_tokens"),
-        "l": pl.col("answer_logp_sum"),
-        "uniform": pl.lit(0.0),
-    }
-    if estimator not in terms:
-        raise ValueError(f"estimator = {estimator!r}: not one of {', '.join(terms)}")
-    return logps_initial.select(
-        *KEY,
-        log_likelihood=terms[estimator],
-        reason=pl.when(terms[estimator].is_null()).then(pl.lit("unscored")).otherwise(pl.lit("")),
-        answer_ids=pl.lit(None, dtype=pl.List(pl.Int32)),
-    )
-
-
-def sums_of_lists(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """log p(z_k | ...) of every trace taken anew as the sum over its tokens, in float64: memory for one batch.
-
-    A trace that the scorer could not score (its sum is null) stays without a sum.
-
-    Args:
-        batches: frames of tables.Logps with trace_logp_sum, trace_tokens and trace_logps.
-
-    Returns:
-        The same frames with the new trace_logp_sum and without trace_logps.
-
-    Raises:
-        ValueError: a scored trace without a list, or a list of another length than trace_tokens.
-    """
-    logps, n_logps = pl.col("trace_logps").list, pl.col("n_logps")
-    total = logps.agg(pl.element().cast(pl.Float64).sum())
-    for batch in batches:
-        is_scored = pl.col("trace_logp_sum").is_not_null()
-        frame = batch.with_columns(trace_logp_sum=pl.when(is_scored).then(total), n_logps=logps.len())
-        frame = frame.drop("trace_logps")
-        scored = frame.filter(batch["trace_logp_sum"].is_not_null()).select(*KEY, "trace_tokens", "n_logps")
-        if (without := scored.filter(n_logps.is_null())).height:
-            raise ValueError(
-                f"logps: {without.height} scored trace(s) have no trace_logps, the first: {without.row(0, named=True)};"
-                " weigh.token_logps needs score_initial.token_logps and score_posterior.token_logps"
-            )
-        if (odd := scored.filter(n_logps != pl.col("trace_tokens"))).height:
-            raise ValueError(
-                f"logps: {odd.height} trace(s) with another number of trace_logps than trace_tokens,"
-                f" the first: {odd.row(0, named=True)}"
-            )
-        yield frame.drop("n_logps")
+from vr.settings.params import Weigh
+from vr.tables import parquet
+from vr.tables.schemas import Likelihood, Logps, Problems, Traces, Weights
+from vr.tables.vocabulary import TRACE_KEY
 
 
 def weigh(
-    problems: pl.DataFrame,
-    traces: pl.DataFrame,
-    logps_initial: pl.DataFrame,
-    logps_posterior: pl.DataFrame,
-    likelihood: pl.DataFrame,
-    *,
-    estimator: Estimator,
-    seeds: Sequence[int],
-    ratio: bool,
-    max_trace_tokens: int,
-    weak_verifier_sources: Sequence[str],
-) -> pl.DataFrame:
-    """rho~ of every trace (Eq. 6).
+    problems: dy.DataFrame[Problems],
+    traces: dy.DataFrame[Traces],
+    logps_initial: dy.DataFrame[Logps],
+    logps_proposal: dy.DataFrame[Logps],
+    likelihood: dy.DataFrame[Likelihood],
+    settings: Weigh,
+) -> dy.DataFrame[Weights]:
+    """rho~ of every trace of the first K seeds (Eq. 6).
 
-    A trace that did not end with its marker, is empty, too long or not scorable has rho = 0. Where all rho of a
-    question are 0 they stay 0 (the question then falls back to its own row), but under acc the questions of
-    `weak_verifier_sources` take the gml weights of their usable traces.
+    A trace without its end marker, an empty, a too long and an unscored trace have rho = 0. A question whose rho are
+    all 0 keeps weights of 0 and falls back to its own row (selection.py). Exception: with `estimator: acc`, such a
+    question from one of `weak_verifier_sources` takes the gml weights of its usable traces.
 
     Args:
         problems: Q rows: problem_id, source.
-        traces: Q*K rows: problem_id, seed, trace_tokens, finish.
-        logps_initial, logps_posterior: Q*K rows: trace_logp_sum, trace_tokens (and of pi_0 answer_*).
-        likelihood: Q*K rows: log_likelihood, reason.
-        seeds: the K seeds that count.
+        traces: at least Q*K rows: problem_id, seed, trace_tokens, finish.
+        logps_initial: under pi_0: problem_id, seed, trace_logp_sum, trace_tokens, answer_logp_sum, answer_tokens.
+        logps_proposal: under the model that drew the traces: problem_id, seed, trace_logp_sum, trace_tokens.
+        likelihood: problem_id, seed, log_likelihood, reason.
 
     Returns:
-        tables.Weights, sorted by question and seed.
+        Q*K rows, sorted by question and seed.
 
     Raises:
-        ValueError: a table lacks a question or seed, or the two models scored different numbers of tokens.
+        ValueError: a table lacks a trace, or (template B) the two models scored different numbers of its tokens.
     """
-    grid = problems.select("problem_id", "source").join(pl.DataFrame({"seed": seeds}, {"seed": pl.Int32}), how="cross")
-    scored = (
-        _join(grid, traces.select(*KEY, "trace_tokens", "finish"), "traces")
-        .pipe(_join, logps_initial.select(*KEY, *_SUMS, n_pi="trace_tokens", logp_pi="trace_logp_sum"), "logps_initial")
-        .pipe(_join, logps_posterior.select(*KEY, n_q="trace_tokens", logp_q="trace_logp_sum"), "logps_posterior")
-        .pipe(_join, likelihood.select(*KEY, "log_likelihood", likelihood_reason="reason"), "likelihood")
+    rows = (
+        _grid(problems, settings.seeds[: settings.K])
+        .pipe(_join, traces.select(*TRACE_KEY, "trace_tokens", "finish"), "traces")
+        .pipe(_join, _of_initial(logps_initial), "logps of the initial model")
+        .pipe(_join, _of_proposal(logps_proposal), "logps of the proposal")
+        .pipe(_join, _of_likelihood(likelihood), "likelihood")
     )
-    use_ratio = ratio and estimator != "uniform"
-    log_ratio = (pl.col("logp_pi") - pl.col("logp_q")) / pl.col("n_pi")
-    frame = scored.with_columns(log_ratio=_finite(log_ratio), log_likelihood=_finite(pl.col("log_likelihood")))
-    unusable = (
-        pl.when(pl.col("trace_tokens") == 0).then(pl.lit("empty"))
-        .when(pl.col("finish").cast(pl.String) != "marker").then(pl.lit("truncated"))
-        .when(pl.col("trace_tokens") > max_trace_tokens).then(pl.lit("too_long"))
-        .when(pl.lit(use_ratio) & pl.col("log_ratio").is_null()).then(pl.lit("unscored"))
-        .otherwise(pl.lit(""))
-    )  # fmt: skip
-    log_ratio_used = pl.col("log_ratio") if use_ratio else pl.lit(0.0)
-    frame = frame.with_columns(unusable=unusable).with_columns(
-        log_rho=pl.when(pl.col("unusable") == "").then(log_ratio_used + pl.col("log_likelihood")),
-        reason=pl.when(pl.col("unusable") == "")
-        .then(pl.col("likelihood_reason").cast(pl.String))
-        .otherwise("unusable"),
-    )
-    if estimator == "acc" and weak_verifier_sources:
-        frame = _trust_gml_where_the_verifier_is_weak(frame, log_ratio_used, weak_verifier_sources)
-    return _normalise(frame).select(
-        *KEY, "log_ratio", "log_likelihood", "log_rho", "weight", "chosen", "reason"
-    )  # fmt: skip
+    if settings.template == "B":  # template A's end marker gives way to pi's, which may have another number of tokens
+        _require_equal_token_counts(rows)
+    rows = rows.with_columns(*_log_ratios()).with_columns(used_ratio=_used_ratio(settings))
+    rows = rows.with_columns(unusable=_why_unusable(settings.max_trace_tokens)).with_columns(*_rho())
+    if settings.estimator == "acc":
+        rows = _with_gml_where_the_verifier_is_weak(rows, settings.weak_verifier_sources)
+    return parquet.validate(_normalised(rows).select(Weights.column_names()), Weights, "weights")
 
 
-_SUMS = ("answer_logp_sum", "answer_tokens")
-
-
-def _join(left: pl.DataFrame, right: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Join by key; a key that the right table lacks is an error, never a null row."""
-    missing = left.join(right, on=KEY, how="anti")
-    if missing.height:
-        first = missing.select(KEY).row(0, named=True)
-        raise ValueError(f"{name}: {missing.height} of {left.height} traces are missing, the first: {first}")
-    return left.join(right, on=KEY, how="left", maintain_order="left", validate="1:1")
-
-
-def _finite(expression: pl.Expr) -> pl.Expr:
-    """Null where a number is NaN or infinite: 0/0 of an empty trace must not be sorted as the best."""
-    return pl.when(expression.is_finite()).then(expression)
-
-
-def _trust_gml_where_the_verifier_is_weak(
-    frame: pl.DataFrame, log_ratio: pl.Expr, sources: Sequence[str]
-) -> pl.DataFrame:
-    gml = _finite(log_ratio + pl.col("answer_logp_sum") / pl.col("answer_tokens"))
-    applies = (
-        pl.col("source").is_in(sources)
-        & pl.col("log_rho").is_null().all().over("problem_id")
-        & (pl.col("unusable") == "")
-        & gml.is_not_null()
-    )
-    return frame.with_columns(
-        log_rho=pl.when(applies).then(gml).otherwise("log_rho"),
-        reason=pl.when(applies).then(pl.lit("weak_verifier")).otherwise("reason"),
-    )
-
-
-def _normalise(frame: pl.DataFrame) -> pl.DataFrame:
-    """Softmax of log_rho within each question, shifted by its maximum so that exp cannot overflow or lose all."""
-    shifted = (pl.col("log_rho") - pl.col("log_rho").max().over("problem_id")).exp().fill_null(0.0)
-    best_first = pl.col("log_rho").rank("ordinal", descending=True).over("problem_id")  # null ranks null
-    return (
-        frame.sort(KEY)  # ordinal ranks follow the row order, so among ties the lowest seed is first
-        .with_columns(weight=shifted)
-        .with_columns(
-            weight=(pl.col("weight") / pl.col("weight").sum().over("problem_id")).fill_nan(0.0),
-            chosen=(best_first == 1).fill_null(False),
-        )
-    )
-
-
-def effective_sample_size(weights: pl.DataFrame) -> pl.DataFrame:
-    """1 / sum_k rho~_k^2 of each question: K where all traces count alike, 1 where one has it all, 0 for none.
+def effective_sample_size(weights: dy.DataFrame[Weights]) -> pl.DataFrame:
+    """1 / sum_k rho~_k^2 of each question: K for equal weights, 1 if one trace has all the weight, 0 for no weight.
 
     Returns:
         Q rows: problem_id, effective_sample_size.
@@ -259,3 +81,123 @@ def effective_sample_size(weights: pl.DataFrame) -> pl.DataFrame:
     return weights.group_by("problem_id", maintain_order=True).agg(
         effective_sample_size=pl.when(squares > 0).then(1 / squares).otherwise(0.0)
     )
+
+
+def summary(weights: dy.DataFrame[Weights]) -> dict[str, Any]:
+    """Counts: traces, how many have which reason ("" as `ok`), questions, those without weight; mean sample size."""
+    sizes = effective_sample_size(weights)["effective_sample_size"]
+    reasons = weights["reason"].cast(pl.String).value_counts().sort("count", "reason", descending=[True, False])
+    return {
+        "traces": weights.height,
+        "reasons": {reason or "ok": n for reason, n in reasons.iter_rows()},
+        "questions": len(sizes),
+        "questions_without_weight": int((sizes == 0).sum()),
+        "effective_sample_size": sizes.mean(),
+    }
+
+
+def _grid(problems: dy.DataFrame[Problems], seeds: Sequence[int]) -> pl.DataFrame:
+    """The Q*K traces that there should be: problem_id, source, seed."""
+    return problems.select("problem_id", "source").join(pl.DataFrame({"seed": seeds}, {"seed": pl.Int32}), how="cross")
+
+
+def _of_initial(logps: dy.DataFrame[Logps]) -> pl.DataFrame:
+    return logps.select(
+        *TRACE_KEY, "answer_logp_sum", "answer_tokens", n_initial="trace_tokens", logp_initial="trace_logp_sum"
+    )
+
+
+def _of_proposal(logps: dy.DataFrame[Logps]) -> pl.DataFrame:
+    return logps.select(*TRACE_KEY, n_proposal="trace_tokens", logp_proposal="trace_logp_sum")
+
+
+def _of_likelihood(likelihood: dy.DataFrame[Likelihood]) -> pl.DataFrame:
+    finite = _finite(pl.col("log_likelihood"))
+    return likelihood.select(*TRACE_KEY, log_likelihood=finite, likelihood_reason=pl.col("reason").cast(pl.String))
+
+
+def _join(left: pl.DataFrame, right: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Join by trace. A trace that the right table lacks is an error, never a row of nulls."""
+    missing = left.join(right, on=TRACE_KEY, how="anti")
+    if missing.height:
+        first = missing.select(TRACE_KEY).row(0, named=True)
+        raise ValueError(f"{name}: {missing.height} of {left.height} traces are missing, the first: {first}")
+    return left.join(right, on=TRACE_KEY, how="left", maintain_order="left", validate="1:1")
+
+
+def _require_equal_token_counts(rows: pl.DataFrame) -> None:
+    """Both models must have scored the same token ids of a trace."""
+    odd = rows.filter(pl.col("n_initial") != pl.col("n_proposal"))
+    if odd.height:
+        first = odd.select(*TRACE_KEY, "n_initial", "n_proposal").row(0, named=True)
+        raise ValueError(
+            f"logps: the initial model and the proposal scored different numbers of tokens of {odd.height} trace(s),"
+            f" the first: {first}"
+        )
+
+
+def _log_ratios() -> tuple[pl.Expr, pl.Expr]:
+    """R_k and R_k / |z_k|, where |z_k| counts the tokens of z_k as pi writes it."""
+    total = pl.col("logp_initial") - pl.col("logp_proposal")
+    return _finite(total).alias("log_ratio_total"), _finite(total / pl.col("n_initial")).alias("log_ratio")
+
+
+def _used_ratio(settings: Weigh) -> pl.Expr:
+    """r_k as the settings define it."""
+    if settings.ratio == "none" or settings.estimator == "uniform":
+        return pl.lit(0.0)
+    return pl.col("log_ratio_total" if settings.ratio == "sum" else "log_ratio")
+
+
+def _why_unusable(max_trace_tokens: int) -> pl.Expr:
+    """The first reason why a trace cannot have weight, whatever its answers; "" for a usable trace."""
+    return (
+        pl.when(pl.col("trace_tokens") == 0).then(pl.lit("empty"))
+        .when(pl.col("finish").cast(pl.String) != "marker").then(pl.lit("truncated"))
+        .when(pl.col("trace_tokens") > max_trace_tokens).then(pl.lit("too_long"))
+        .when(pl.col("used_ratio").is_null()).then(pl.lit("unscored"))
+        .otherwise(pl.lit(""))
+    )  # fmt: skip
+
+
+def _rho() -> tuple[pl.Expr, pl.Expr]:
+    """log rho_k = r_k + l_k, null where rho_k = 0, and the reason of that null."""
+    usable = pl.col("unusable") == ""
+    return (
+        pl.when(usable).then(pl.col("used_ratio") + pl.col("log_likelihood")).alias("log_rho"),
+        pl.when(usable).then("likelihood_reason").otherwise("unusable").alias("reason"),
+    )
+
+
+def _with_gml_where_the_verifier_is_weak(rows: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
+    """The rows of a question of these sources whose rho are all 0 take l_k of gml."""
+    gml = _finite(pl.col("used_ratio") + pl.col("answer_logp_sum") / pl.col("answer_tokens"))
+    applies = (
+        pl.col("source").is_in(sources)
+        & pl.col("log_rho").is_null().all().over("problem_id")
+        & (pl.col("unusable") == "")
+        & gml.is_not_null()
+    )
+    return rows.with_columns(
+        log_rho=pl.when(applies).then(gml).otherwise("log_rho"),
+        reason=pl.when(applies).then(pl.lit("weak_verifier")).otherwise("reason"),
+    )
+
+
+def _normalised(rows: pl.DataFrame) -> pl.DataFrame:
+    """Eq. 6: softmax of log rho within each question. The maximum is subtracted first, so that exp cannot overflow."""
+    shifted = (pl.col("log_rho") - pl.col("log_rho").max().over("problem_id")).exp().fill_null(0.0)
+    best_first = pl.col("log_rho").rank("ordinal", descending=True).over("problem_id")  # null ranks null
+    return (
+        rows.sort(TRACE_KEY)  # ordinal ranks follow the row order, so the lowest seed wins a tie
+        .with_columns(weight=shifted)
+        .with_columns(
+            weight=(pl.col("weight") / pl.col("weight").sum().over("problem_id")).fill_nan(0.0),
+            chosen=(best_first == 1).fill_null(False),
+        )
+    )
+
+
+def _finite(expression: pl.Expr) -> pl.Expr:
+    """Null where a number is NaN or infinite: 0/0 of an empty trace must not rank as the best."""
+    return pl.when(expression.is_finite()).then(expression)
