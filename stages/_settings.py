@@ -30,25 +30,20 @@ def params(section: type[P], *name: str) -> P:
 def machine() -> Machine:
     """machine.yaml, or what is found out where there is none.
 
-    The file is not tracked, so a `dvc exp run --temp` or `--queue`, which runs in a folder of its own, takes it from
-    the folder that the experiment was started in.
+    `dvc exp run --temp` and `--queue` run in a folder of their own, to which an untracked file is not copied. DVC_ROOT
+    names the project that they were started from.
 
     Raises:
         ValueError: an entry is unknown or out of range; one line each.
     """
-    path = next((folder / "machine.yaml" for folder in _machine_folders() if (folder / "machine.yaml").exists()), None)
-    if path is None:
+    path = Path(os.environ.get("DVC_ROOT", "."), "machine.yaml")
+    if not path.exists():
         return Machine()
     try:
         return Machine(**_yaml(path))
     except ValidationError as error:
         items = ((".".join(map(str, item["loc"])), item) for item in error.errors())
         raise ValueError("\n".join(error_line("machine.yaml", entry, item) for entry, item in items)) from error
-
-
-def _machine_folders() -> list[Path]:
-    """Where machine.yaml may lie: here, or in the project that DVC was started in."""
-    return [Path(), *(Path(root) for root in [os.environ.get("DVC_ROOT")] if root)]
 
 
 def system_prompt(file: Path) -> str:

@@ -6,17 +6,19 @@ Reads TRACES, ANSWERS, VERIFICATIONS. Writes LIKELIHOOD (schemas.Likelihood).
 import logging
 from pathlib import Path
 
-from stages import counts, params, run
-from vr.method import weights
+from stages._run import counts, run
+from stages._settings import params
+from vr.method.likelihood import accuracy
 from vr.settings.params import LikelihoodAcc
 from vr.tables import parquet, schemas
+from vr.tables.vocabulary import ANSWER_KEY, TRACE_KEY
 
 
 def main(traces: Path, answers: Path, verifications: Path, likelihood: Path) -> None:
-    frame = weights.accuracy(
-        parquet.read(traces, schemas.Traces, (*weights.KEY, "finish")),
-        parquet.read(verifications, schemas.Verifications, (*weights.KEY, "sample", "outcome")),
-        parquet.read(answers, schemas.Answers, (*weights.KEY, "sample", "answer_ids")),
+    frame = accuracy(
+        parquet.read(traces, schemas.Traces, (*TRACE_KEY, "finish")),
+        parquet.read(verifications, schemas.Verifications, (*ANSWER_KEY, "outcome")),
+        parquet.read(answers, schemas.Answers, (*ANSWER_KEY, "answer_ids")),
         params(LikelihoodAcc).seed,
     )
     parquet.write(frame, likelihood, schemas.Likelihood)

@@ -1,40 +1,50 @@
 """Metrics and plot data of a run (cheap; the costly tables that it reads are made before it).
 
-Reads EVALS (folder; one table per evaluated model), WEIGHTS, LOGPS_INITIAL (folder).
-Writes METRICS (JSON) and the CSV files of the folder PLOTS.
+Reads of the folder EVALS the tables that `evaluate` names, WEIGHTS, and of the weighed seeds the files in the folders
+LOGPS_INITIAL, L and GML. Writes METRICS and DETAILS (JSON) and the CSV files of the folder PLOTS.
 """
 
-import json
 import logging
 from pathlib import Path
 
-import polars as pl
-
-from stages import params, run
+from stages._run import run
+from stages._settings import params
+from vr.method import seed_tables
+from vr.report import results_table, write
 from vr.settings.params import Evaluate, Report
 from vr.tables import parquet, schemas
 
 
-def main(evals: Path, weights: Path, logps_initial: Path, metrics: Path, plots: Path) -> None:
-    p, models = params(Report), params(Evaluate).models
-    found = metrics.metrics(
-        {model: parquet.read(evals / f"{model}.parquet", schemas.Evals) for model in models},
-        pass_at=p.pass_at,
-        bootstrap=p.bootstrap,
-        seed=p.seed,
-    )
+def main(
+    evals: Path,
+    weights: Path,
+    logps_initial: Path,
+    l: Path,  # noqa: E741
+    gml: Path,
+    metrics: Path,
+    details: Path,
+    plots: Path,
+) -> None:
+    asked = params(Evaluate)
+    found = {
+        (model, benchmark): parquet.read(evals / model / f"{benchmark}.parquet", schemas.Evals)
+        for model in asked.models
+        for benchmark in asked.benchmarks
+    }
     weighed = parquet.read(weights, schemas.Weights)
-    columns = (*schemas.Logps.primary_key(), "trace_tokens", "answer_logp_sum", "answer_tokens")
-    logps = pl.concat(
-        parquet.read(logps_initial / f"seed={seed}.parquet", schemas.Logps, columns)
-        for seed in weighed["seed"].unique().sort()
+    seeds = weighed["seed"].unique().sort().to_list()
+    headlines = write.write(
+        found,
+        write.Traces(
+            weighed,
+            seed_tables.read(logps_initial, schemas.Logps, seeds, ("trace_tokens", "answer_tokens")),
+            total=seed_tables.read(l, schemas.Likelihood, seeds, ("log_likelihood",)),
+            per_token=seed_tables.read(gml, schemas.Likelihood, seeds, ("log_likelihood",)),
+        ),
+        params(Report),
+        write.Places(metrics, details, plots),
     )
-    plots.mkdir(parents=True, exist_ok=True)
-    metrics.pass_at_k_points(found).write_csv(plots / "pass_at_k.csv")
-    metrics.trace_points(weighed, logps, p.seed).write_csv(plots / "traces.csv")
-    metrics.ess_histogram(weighed).write_csv(plots / "effective_sample_size.csv")
-    metrics.write_text(json.dumps(found, indent=2) + "\n")
-    logging.info("%s\n%s", metrics, metrics.table_text(found))
+    logging.info("%s\n%s", metrics, results_table.markdown(headlines))
 
 
 if __name__ == "__main__":

@@ -1,65 +1,44 @@
-"""The weights rho~ of the first K seeds' traces (steps 5; Eq. 6 and 8).
+"""The weights rho~ of the first K seeds' traces (step 5; Eq. 6 and 8).
 
-Reads PROBLEMS and, of the folders TRACES, LOGPS_INITIAL, LOGPS_POSTERIOR and LIKELIHOOD, the files of those seeds
-(never all that lie there: a dropped seed's file may still). Writes WEIGHTS (schemas.Weights). Lists of tokens are read
-only with `token_logps`, and then a row group at a time.
+Reads PROBLEMS, those of them in SUBSET and, of the folders TRACES, LOGPS_INITIAL, LOGPS_PROPOSAL and LIKELIHOOD, the
+files of those seeds. Writes WEIGHTS (schemas.Weights). Lists of tokens are read only with `token_logps`.
 """
 
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import polars as pl
-
-from stages import counts, params, run
-from vr.method import weights
+from stages._run import run
+from stages._settings import params
+from vr.method import seed_tables, weights
 from vr.settings.params import Weigh
-from vr.tables import parquet, schemas
+from vr.tables import keys, parquet, schemas
+
+SUMS = ("trace_logp_sum", "trace_tokens")
 
 
 def main(
-    problems: Path, traces: Path, logps_initial: Path, logps_posterior: Path, likelihood: Path, weights_out: Path
+    problems: Path,
+    subset: Path,
+    traces: Path,
+    logps_initial: Path,
+    logps_proposal: Path,
+    likelihood: Path,
+    weights_out: Path,
 ) -> None:
     p = params(Weigh)
     seeds = p.seeds[: p.K]
-
-    def of_seeds(folder: Path, schema: type, columns: tuple[str, ...]) -> pl.DataFrame:
-        return pl.concat(
-            parquet.read(folder / f"seed={seed}.parquet", schema, (*weights.KEY, *columns)) for seed in seeds
-        )
-
-    def logps(folder: Path, columns: tuple[str, ...] = ()) -> pl.DataFrame:
-        columns = ("trace_logp_sum", "trace_tokens", *columns)
-        if not p.token_logps:
-            return of_seeds(folder, schemas.Logps, columns)
-        columns = (*weights.KEY, *columns, "trace_logps")
-
-        def summed(seed: int) -> pl.DataFrame:
-            batches = parquet.read_batches(folder / f"seed={seed}.parquet", schemas.Logps, columns)
-            return pl.concat(weights.sums_of_lists(batches))
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding is most of the work, and leaves Python's lock alone
-            return pl.concat(pool.map(summed, seeds))
-
     frame = weights.weigh(
-        parquet.read(problems, schemas.Problems, ("problem_id", "source", "split")).filter(split="train"),
-        of_seeds(traces, schemas.Traces, ("trace_tokens", "finish")),
-        logps(logps_initial, ("answer_logp_sum", "answer_tokens")),
-        logps(logps_posterior),
-        of_seeds(likelihood, schemas.Likelihood, ("log_likelihood", "reason")),
-        estimator=p.estimator,
-        seeds=seeds,
-        ratio=p.ratio,
-        max_trace_tokens=p.max_trace_tokens,
-        weak_verifier_sources=p.weak_verifier_sources,
+        keys.problems_of(problems, subset, ("problem_id", "source")),
+        seed_tables.read(traces, schemas.Traces, seeds, ("trace_tokens", "finish")),
+        seed_tables.read_logps(
+            logps_initial, seeds, (*SUMS, "answer_logp_sum", "answer_tokens"), token_logps=p.token_logps
+        ),
+        seed_tables.read_logps(logps_proposal, seeds, SUMS, token_logps=p.token_logps),
+        seed_tables.read(likelihood, schemas.Likelihood, seeds, ("log_likelihood", "reason")),
+        p,
     )
     parquet.write(frame, weights_out, schemas.Weights)
-    ess = weights.effective_sample_size(frame)["effective_sample_size"]
-    logging.info(
-        "%s, K = %d: %d traces: %s; %d of %d questions without weight; effective sample size %.2f",
-        p.estimator, p.K, frame.height, counts(frame, "reason"), (ess == 0).sum(), len(ess), ess.mean(),
-    )  # fmt: skip
+    logging.info("%s, K = %d: %s", p.estimator, p.K, weights.summary(frame))
 
 
 if __name__ == "__main__":

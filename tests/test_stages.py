@@ -13,7 +13,7 @@ from vr.tables import schemas
 
 ROOT = Path(__file__).parent.parent
 PROBLEM = {
-    "problem_id": "a", "source": "s", "split": "train", "benchmark": None, "question": "1+1?", "system": None,
+    "problem_id": "a", "source": "s", "question": "1+1?", "system": None,
     "solution": join_response("1+1=2", "\\boxed{2}"), "reference": "2", "verifier": "math", "tests": None,
 }  # fmt: skip
 TRACE = {"problem_id": "a", "seed": 0, "trace_ids": [1, 2], "trace_tokens": 2, "thought_tokens": 1, "text": "t",
@@ -30,8 +30,8 @@ def save(path: Path, schema: type, *rows: dict) -> None:
 
 
 def run(folder: Path, stage: str, *paths: str, params: dict[str, str] | None = None, **options) -> str:
-    """Run a stage in a folder with the default params, changed by text replacement; its one-line complaint."""
-    text = (ROOT / "params.yaml").read_text()
+    """Run a stage in a folder with the miniature's params, changed by text replacement; its one-line error."""
+    text = (ROOT / "vr" / "recipes" / "miniature.yaml").read_text()
     for old, new in (params or {}).items():
         assert old in text
         text = text.replace(old, new)
@@ -50,6 +50,7 @@ def run(folder: Path, stage: str, *paths: str, params: dict[str, str] | None = N
 @pytest.fixture
 def tables_of_one_trace(tmp_path):
     save(tmp_path / "problems.parquet", schemas.Problems, PROBLEM)
+    save(tmp_path / "subset.parquet", schemas.Subset, {"problem_id": "a"})
     save(tmp_path / "traces/seed=0.parquet", schemas.Traces, TRACE)
     for folder in ("initial", "posterior"):
         save(tmp_path / folder / "seed=0.parquet", schemas.Logps, LOGP)
@@ -57,7 +58,7 @@ def tables_of_one_trace(tmp_path):
     return tmp_path
 
 
-WEIGH = ("weigh", "problems.parquet", "traces", "initial", "posterior", "gml", "weights.parquet")
+WEIGH = ("weigh", "problems.parquet", "subset.parquet", "traces", "initial", "posterior", "gml", "weights.parquet")
 ONE_SEED = {"seeds: [0, 1, 2, 3]": "seeds: [0]", "K: 4": "K: 1"}
 
 
@@ -76,8 +77,8 @@ def test_bad_params_are_named(tables_of_one_trace, params, message):
 
 
 def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
-    complaint = run(tmp_path, "problems", "problems.parquet", params={"estimator: acc": "estimator: best"})
-    assert complaint == (
+    error = run(tmp_path, "problems", "problems.parquet", params={"estimator: acc": "estimator: best"})
+    assert error == (
         "problems: error: params.yaml: estimator = 'best': Input should be 'acc', 'gml', 'l' or 'uniform'\n"
     )
     assert not (tmp_path / "problems.parquet").exists()
@@ -86,9 +87,9 @@ def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
 @pytest.mark.parametrize(
     ("file", "schema", "rows", "message"),
     [
-        ("problems.parquet", schemas.Problems, [{"problem_id": "a", "split": "train"}], "column 'source' is missing"),
+        ("problems.parquet", schemas.Problems, [{"problem_id": "a", "question": "1+1?"}], "column 'source' is missing"),
         ("traces/seed=0.parquet", schemas.Traces, [TRACE, TRACE], "traces/seed=0.parquet: duplicate key"),
-        ("initial/seed=0.parquet", schemas.Logps, [LOGP | {"problem_id": "b"}], "logps_initial: 1 of 1 traces"),
+        ("initial/seed=0.parquet", schemas.Logps, [LOGP | {"problem_id": "b"}], "logps of the initial model: 1 of 1 traces"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):
@@ -100,45 +101,46 @@ def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"solution": "just 2"}, "solution_has_the_four_markers_in_order"),
+        ({"solution": "just 2"}, "four_markers_in_order"),
         ({"question": "  "}, "question_is_not_empty"),
     ],
 )
 def test_a_bad_problem_is_named_by_its_key(tmp_path, change, message):
     save(tmp_path / "problems.parquet", schemas.Problems, PROBLEM | change)
-    complaint = run(tmp_path, "base", "problems.parquet", str(ROOT / "vr/prompts"), "base")
-    assert message in complaint
-    assert "'problem_id': 'a'" in complaint
+    error = run(tmp_path, "base", "problems.parquet", str(ROOT / "vr/recipes/prompts"), "base")
+    assert message in error
+    assert "'problem_id': 'a'" in error
     assert not (tmp_path / "base").exists()
 
 
 def test_a_missing_model_is_named(tables_of_one_trace):
-    prompt = str(ROOT / "vr/prompts/reasoner.txt")
-    paths = ("problems.parquet", "traces/seed=0.parquet", "models/initial", prompt, "answers/seed=0.parquet")
-    complaint = run(tables_of_one_trace, "sample_answers", *paths)
-    assert "models/initial: no such model" in complaint
-    assert "no such model" in run(tables_of_one_trace, "trace_sampler", "models/q", "sampler.json")
+    save(tables_of_one_trace / "traces/posterior/seed=0.parquet", schemas.Traces, TRACE)
+    prompt = str(ROOT / "vr/recipes/prompts/reasoner.txt")
+    paths = ("problems.parquet", "traces/posterior/seed=0.parquet", "models/initial", prompt)
+    paths += ("answers/posterior/seed=0.parquet",)
+    error = run(tables_of_one_trace, "sample_answers", *paths)
+    assert "models/initial: no such model" in error
 
 
 def test_every_bad_entry_of_machine_yaml_is_named(tables_of_one_trace):
     (tables_of_one_trace / "machine.yaml").write_text("{shard_rows: 0, score_rank: 2}")
-    complaint = run(tables_of_one_trace, "verify_answers", "problems.parquet", "answers.parquet", "out.parquet")
-    assert "machine.yaml: shard_rows = 0: Input should be greater than 0" in complaint
-    assert "machine.yaml: score_rank = 2: Extra inputs are not permitted" in complaint
+    error = run(tables_of_one_trace, "verify_answers", "problems.parquet", "answers.parquet", "out.parquet")
+    assert "machine.yaml: shard_rows = 0: Input should be greater than 0" in error
+    assert "machine.yaml: score_rank = 2: Extra inputs are not permitted" in error
 
 
 def test_weights_from_lists_that_were_not_kept_name_the_switch_that_keeps_them(tables_of_one_trace):
     switch = {"  token_logps: false    # true: sum": "  token_logps: true    # true: sum"}
-    complaint = run(tables_of_one_trace, *WEIGH, params=ONE_SEED | switch)
-    assert "weigh.token_logps needs score_initial.token_logps and score_posterior.token_logps" in complaint
+    error = run(tables_of_one_trace, *WEIGH, params=ONE_SEED | switch)
+    assert "weigh.token_logps needs score_initial.token_logps and score_posterior.token_logps" in error
 
 
 def test_a_disk_without_room_leaves_no_table(tables_of_one_trace):
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
-    complaint = run(tables_of_one_trace, *WEIGH, params=ONE_SEED, preexec_fn=no_room)
-    assert "weights.parquet: cannot be written" in complaint
+    error = run(tables_of_one_trace, *WEIGH, params=ONE_SEED, preexec_fn=no_room)
+    assert "weights.parquet: cannot be written" in error
     assert not list(tables_of_one_trace.glob("*weights*"))
 
 
@@ -149,8 +151,8 @@ def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace
     answer = {"problem_id": "a", "seed": 0, "sample": 0, "answer_ids": [1], "text": "\\boxed{2}", "finish": "marker"}
     save(tables_of_one_trace / "answers/seed=0.parquet", schemas.Answers, answer)
     stage = ("verify_answers", "problems.parquet", "answers/seed=0.parquet", "verifications/seed=0.parquet")
-    complaint = run(tables_of_one_trace, *stage, preexec_fn=no_room)
-    assert "000000.parquet: cannot be written" in complaint
+    error = run(tables_of_one_trace, *stage, preexec_fn=no_room)
+    assert "000000.parquet: cannot be written" in error
     assert list((tables_of_one_trace / "verifications").iterdir()) == []
 
 
