@@ -7,7 +7,6 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from vr import verify
 from vr.tables import parquet, schemas
 
 SOLUTION = "<|begin_of_thought|>t<|end_of_thought|>\n\n<|begin_of_solution|>\\boxed{1}<|end_of_solution|>"
@@ -15,8 +14,8 @@ SOLUTION = "<|begin_of_thought|>t<|end_of_thought|>\n\n<|begin_of_solution|>\\bo
 
 def problems(**changes) -> pl.DataFrame:
     columns = {
-        "problem_id": ["a", "b"], "source": "s", "split": "train", "benchmark": None, "question": "1?",
-        "system": None, "solution": SOLUTION, "reference": "1", "verifier": "math", "tests": None,
+        "problem_id": ["a", "b"], "source": "s", "question": "1?", "system": None, "reference": "1",
+        "verifier": "math", "tests": None, "solution": SOLUTION,
     }  # fmt: skip
     return pl.DataFrame({"problem_id": columns.pop("problem_id")}).with_columns(
         **{name: pl.Series([value] * 2) if not isinstance(value, list) else pl.Series(value)
@@ -38,10 +37,9 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
         (problems().with_columns(more=1), "column 'more' is not part of the table"),
         (problems(question=["1?", " "]), r"question_is_not_empty.*'problem_id': 'b'.*'question': ' '"),
         (problems(problem_id=["a", "a"]), r"duplicate key.*'problem_id': 'a'"),
-        (problems(solution=["no markers", SOLUTION]), r"four_markers.*'problem_id': 'a'.*no markers"),
-        (problems(solution=[None, SOLUTION]), r"train_rows_have_a_solution.*'problem_id': 'a'"),
+        (problems(solution=["no markers", SOLUTION]), r"solution: four_markers.*'problem_id': 'a'.*no markers"),
+        (problems(solution=[None, SOLUTION]), r"solution: nullability.*'problem_id': 'a'"),
         (problems(verifier="guess"), "column 'verifier' is String.*guess"),
-        (problems(split="test"), "held_out_rows_have_a_benchmark"),
     ],
 )
 def test_a_bad_table_is_refused_by_the_name_of_the_column_rule_and_key(tmp_path, frame, message):
@@ -80,13 +78,53 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_weights_that_do_not_sum_to_one_are_refused():
-    frame = pl.DataFrame(
-        {"problem_id": "q", "seed": [0, 1], "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
-         "weight": [0.5, 0.4], "chosen": [True, False], "reason": ""}
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="weights_sum_to_one_or_zero_per_question"):
-        parquet.validate(frame, schemas.Weights, "weights")
+def test_a_read_only_table_is_replaced_and_its_other_hard_link_stays(tmp_path):
+    cache, path = tmp_path / "cache", tmp_path / "problems.parquet"
+    parquet.write(problems(), cache, schemas.Problems)
+    cache.chmod(0o444)
+    path.hardlink_to(cache)
+    before = cache.read_bytes()
+    parquet.write(problems(question="2?"), path, schemas.Problems)
+    assert cache.read_bytes() == before
+    assert parquet.read(path, schemas.Problems)["question"].to_list() == ["2?", "2?"]
+
+
+def test_a_table_that_fails_leaves_the_old_one(tmp_path):
+    path = tmp_path / "problems.parquet"
+    parquet.write(problems(), path, schemas.Problems)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="question_is_not_empty"):
+        parquet.write(problems(question=" "), path, schemas.Problems)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["problems.parquet"]
+
+
+def test_widths_are_cast_only_where_no_value_changes():
+    frame = likelihood_of("a").with_columns(seed=pl.lit(3, pl.Int64))
+    assert parquet.validate(frame, schemas.Likelihood, "likelihood")["seed"].dtype == pl.Int32
+    with pytest.raises(ValueError, match="likelihood: column 'seed' is Int64, not Int32"):
+        parquet.validate(frame.with_columns(seed=pl.lit(2**40)), schemas.Likelihood, "likelihood")
+
+
+def test_an_error_of_the_frames_is_passed_on_unchanged(tmp_path):
+    def frames():
+        yield likelihood_of("a")
+        raise OSError("socket closed")
+
+    with pytest.raises(OSError, match=r"^socket closed$"):
+        parquet.write_batches(frames(), tmp_path / "l", schemas.Likelihood)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_is_full_at_the_end_is_reported_with_the_tables_name(tmp_path, monkeypatch):
+    def fail(_writer):
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", fail)
+    with pytest.raises(OSError, match=r"problems.parquet: cannot be written.*No space left"):
+        parquet.write(problems(), tmp_path / "problems.parquet", schemas.Problems)
+    assert os.listdir(tmp_path) == []
 
 
 def test_nan_is_refused():
@@ -96,20 +134,7 @@ def test_nan_is_refused():
         parquet.validate(frame, schemas.Likelihood, "likelihood")
 
 
-def test_the_seed_of_a_table_stands_in_its_name():
-    assert parquet.seed_of("data/traces/seed=12.parquet") == 12
-    with pytest.raises(ValueError, match=r"seed=N\.parquet"):
-        parquet.seed_of("data/traces/12.parquet")
-
-
-def test_outcomes_and_verifiers_are_those_of_the_verification():
-    # stated twice so that tables need not load the verifiers, nor these polars
-    assert verify.OUTCOMES == schemas.OUTCOMES
-    assert set(schemas.JUDGED) == verify.JUDGED
-    assert set(verify.VERIFIERS) == set(schemas.VERIFIERS)
-
-
-def weights_of(*problem_ids: str) -> pl.DataFrame:
+def likelihood_of(*problem_ids: str) -> pl.DataFrame:
     """A frame of schemas.Likelihood, seed 0 of each problem."""
     return parquet.validate(
         pl.DataFrame({"problem_id": problem_ids}).with_columns(
@@ -121,7 +146,7 @@ def weights_of(*problem_ids: str) -> pl.DataFrame:
 
 
 def test_a_table_in_pieces_is_the_table_in_one_and_is_read_a_row_group_at_a_time(tmp_path, monkeypatch):
-    whole = weights_of(*map(str, range(100)))
+    whole = likelihood_of(*map(str, range(100)))
     monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", int(whole.estimated_size()) // 10)
     for name in ("one", "two"):
         parquet.write_batches((whole[n : n + 3] for n in range(0, 100, 3)), tmp_path / name, schemas.Likelihood)
@@ -138,23 +163,22 @@ def test_a_table_in_pieces_is_the_table_in_one_and_is_read_a_row_group_at_a_time
 
 def test_a_table_without_rows_keeps_its_columns(tmp_path):
     parquet.write_batches([], tmp_path / "none", schemas.Likelihood)
-    assert parquet.read(tmp_path / "none", schemas.Likelihood).equals(weights_of())
+    assert parquet.read(tmp_path / "none", schemas.Likelihood).equals(likelihood_of())
     assert list(parquet.read_batches(tmp_path / "none", schemas.Likelihood)) == []
-    assert parquet.ByProblem(tmp_path / "none", schemas.Likelihood, ("problem_id",)).rows(["a"]).height == 0
 
 
 def test_a_key_that_is_in_two_pieces_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"duplicate key: 2 row\(s\), the first: \{'problem_id': 'b', 'seed': 0\}"):
-        parquet.write_batches([weights_of("a", "b"), weights_of("c", "b")], tmp_path / "l", schemas.Likelihood)
+        parquet.write_batches([likelihood_of("a", "b"), likelihood_of("c", "b")], tmp_path / "l", schemas.Likelihood)
     assert os.listdir(tmp_path) == []
-    pq.write_table(pl.concat([weights_of("a"), weights_of("a")]).to_arrow(), tmp_path / "l", row_group_size=1)
+    pq.write_table(pl.concat([likelihood_of("a"), likelihood_of("a")]).to_arrow(), tmp_path / "l", row_group_size=1)
     with pytest.raises(ValueError, match="duplicate key"):
         parquet.read_batches(tmp_path / "l", schemas.Likelihood)
 
 
 def test_pieces_that_fail_midway_leave_nothing(tmp_path):
     def pieces():
-        yield weights_of("a")
+        yield likelihood_of("a")
         raise RuntimeError("engine ended")
 
     with pytest.raises(RuntimeError, match=r"^engine ended$"):
@@ -171,22 +195,3 @@ def test_log_probs_of_tokens_come_back_to_the_last_bit(tmp_path):
     parquet.write(frame, tmp_path / "l", schemas.Logps)
     back = parquet.read(tmp_path / "l", schemas.Logps)["trace_logps"]
     assert back.equals(frame["trace_logps"]) and back.dtype == pl.List(pl.Float32)
-
-
-def test_rows_are_found_by_problem_in_any_order_and_read_once_when_asked_for_in_the_files_order(tmp_path, monkeypatch):
-    ids = [str(n) for n in range(40)]
-    pq.write_table(weights_of(*ids).to_arrow(compat_level=pl.CompatLevel.oldest()), tmp_path / "l", row_group_size=7)
-    reads = []
-    read_row_group = pq.ParquetFile.read_row_group
-    by_problem = parquet.ByProblem(tmp_path / "l", schemas.Likelihood, ("problem_id", "seed", "answer_ids"))
-    monkeypatch.setattr(
-        pq.ParquetFile,
-        "read_row_group",
-        lambda self, n, **options: reads.append(n) or read_row_group(self, n, **options),
-    )
-    for start in range(0, 40, 5):
-        found = by_problem.rows(ids[start : start + 5])
-        assert found["problem_id"].to_list() == ids[start : start + 5]
-        assert found.columns == ["problem_id", "seed", "answer_ids"]
-    assert reads == [0, 1, 2, 3, 4, 5]
-    assert by_problem.rows(["39", "0", "nobody"])["problem_id"].to_list() == ["0", "39"]

@@ -1,0 +1,70 @@
+"""Rows are found by their problem, and seeds in the names of tables."""
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from vr.tables import keys, parquet, schemas
+
+
+def likelihood_of(*problem_ids: str) -> pl.DataFrame:
+    """A frame of schemas.Likelihood, seed 0 of each problem."""
+    return parquet.validate(
+        pl.DataFrame({"problem_id": problem_ids}, schema={"problem_id": pl.String}).with_columns(
+            seed=0, log_likelihood=-1.5, reason=pl.lit(""), answer_ids=pl.lit([1, 2])
+        ),
+        schemas.Likelihood,
+        "likelihood",
+    )
+
+
+def test_the_seed_of_a_table_stands_in_its_name():
+    assert keys.seed_of("data/traces/posterior/seed=12.parquet") == 12
+    with pytest.raises(ValueError, match=r"seed=N\.parquet"):
+        keys.seed_of("data/traces/12.parquet")
+
+
+def test_each_row_gets_the_columns_of_its_problem_in_the_order_of_the_rows():
+    rows = pl.DataFrame({"problem_id": ["b", "a", "b"], "seed": [1, 2, 3]})
+    problems = pl.DataFrame({"problem_id": ["a", "b", "c"], "question": ["A", "B", "C"]})
+    joined = keys.with_problems(rows, problems)
+    assert joined.rows() == [("b", 1, "B"), ("a", 2, "A"), ("b", 3, "B")]
+
+
+def test_a_row_whose_problem_is_missing_is_an_error_with_its_key():
+    rows, problems = pl.DataFrame({"problem_id": ["b", "x"]}), pl.DataFrame({"problem_id": ["b"]})
+    with pytest.raises(ValueError, match="problem_id 'x' of a row is missing"):
+        keys.with_problems(rows, problems)
+
+
+def test_rows_are_found_by_problem_in_any_order_and_read_once_when_asked_for_in_the_files_order(tmp_path, monkeypatch):
+    ids = [str(n) for n in range(40)]
+    pq.write_table(likelihood_of(*ids).to_arrow(compat_level=pl.CompatLevel.oldest()), tmp_path / "l", row_group_size=7)
+    reads = []
+    read_row_group = pq.ParquetFile.read_row_group
+    by_problem = keys.ByProblem(tmp_path / "l", schemas.Likelihood, ("problem_id", "seed", "answer_ids"))
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda self, n, **options: reads.append(n) or read_row_group(self, n, **options),
+    )
+    for start in range(0, 40, 5):
+        found = by_problem.rows(ids[start : start + 5])
+        assert found["problem_id"].to_list() == ids[start : start + 5]
+        assert found.columns == ["problem_id", "seed", "answer_ids"]
+    assert reads == [0, 1, 2, 3, 4, 5]
+    assert by_problem.rows(["39", "0", "nobody"])["problem_id"].to_list() == ["0", "39"]
+
+
+def test_a_table_that_lacks_a_column_or_repeats_a_key_is_refused_when_it_is_opened(tmp_path):
+    likelihood_of("a", "b").drop("answer_ids").write_parquet(tmp_path / "short")
+    with pytest.raises(ValueError, match="short: column 'answer_ids' is missing"):
+        keys.ByProblem(tmp_path / "short", schemas.Likelihood, ("problem_id", "answer_ids"))
+    pq.write_table(pl.concat([likelihood_of("a")] * 2).to_arrow(), tmp_path / "twice", row_group_size=1)
+    with pytest.raises(ValueError, match="twice: duplicate key"):
+        keys.ByProblem(tmp_path / "twice", schemas.Likelihood, ("problem_id", "seed"))
+
+
+def test_a_table_without_rows_has_none_for_any_problem(tmp_path):
+    parquet.write_batches([], tmp_path / "none", schemas.Likelihood)
+    assert keys.ByProblem(tmp_path / "none", schemas.Likelihood, ("problem_id",)).rows(["a"]).height == 0
