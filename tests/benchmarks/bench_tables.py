@@ -18,164 +18,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
+from tests.benchmarks import synthetic_tables
+from tests.benchmarks.measuring import MIB, ROOT, command_line, memory_bytes, write_json
 from vr.engines.training import training_set
-from vr.method import likelihood, seed_tables, selection, weights
-from vr.renderers import markers, training_rows
-from vr.renderers.renderer import Renderer, Wording
+from vr.method import seed_tables, selection, weights
+from vr.renderers import training_rows
+from vr.renderers.renderer import PROBLEM_COLUMNS, Renderer, Wording
 from vr.renderers.tokenizer import load_tokenizer
 from vr.settings import params
+from vr.settings.entries import Params
 from vr.tables import parquet, schemas
 
-N_QUESTIONS, N_TRACES, VOCABULARY = 16710, 8, 151936
+N_QUESTIONS, N_TRACES = 16710, 8
 SEEDS = range(N_TRACES)
 N_LISTED = (500, 3000, 6000)
 """Questions whose traces have per-token lists: the first number is timed against the reference, all are measured."""
-TRACE_TOKENS = (1000, 10001)
-WORDS = 20000
 SUMS, ANSWER_SUMS = ("trace_logp_sum", "trace_tokens"), ("answer_logp_sum", "answer_tokens")
-MIB = 2**20
 
 
-class Draws:
-    """Synthetic content out of pools that are far larger than what a Parquet page holds."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-        rank = np.arange(VOCABULARY) + 2.7
-        cumulative = np.cumsum(1 / rank)
-        drawn = np.searchsorted(cumulative, self.rng.random(1 << 24) * cumulative[-1])
-        self.ids = self.rng.permutation(VOCABULARY).astype(np.int32)[drawn]
-        self.logps = -np.exp(self.rng.normal(-3, 2.5, 1 << 24)).clip(1e-7, 20).astype(np.float32)
-        letters = np.array(list("etaoinshrdlucmfw"))
-        self.words = sorted({"".join(self.rng.choice(letters, 3 + n % 6)) for n in range(WORDS)})
-        which = np.searchsorted(
-            cumulative[: len(self.words)], self.rng.random(1 << 22) * cumulative[len(self.words) - 1]
-        )
-        self.text = " ".join(self.words[n] for n in which)
-        self.word_chars = (len(self.text) + 1) / len(which)
-
-    def lengths(self, n: int) -> np.ndarray:
-        return self.rng.integers(*TRACE_TOKENS, n, dtype=np.int32)
-
-    def lists(self, pool: np.ndarray, lengths: np.ndarray) -> pl.Series:
-        starts = self.rng.integers(0, len(pool) - TRACE_TOKENS[1], len(lengths))
-        flat = np.concatenate([pool[a : a + n] for a, n in zip(starts, lengths, strict=True)])
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, flat)))
-
-    def texts(self, n_words: np.ndarray) -> list[str]:
-        n_chars = (n_words * self.word_chars).astype(int)
-        starts = self.rng.integers(0, len(self.text) - n_chars.max(), len(n_chars))
-        return [self.text[a : a + n] for a, n in zip(starts, n_chars, strict=True)]
-
-
-def names(n: int) -> list[str]:
-    """The keys of n questions."""
-    return [f"question-{number:05d}" for number in range(n)]
-
-
-def write_run(folder: Path, draws: Draws, n_questions: int, *, listed: bool = False) -> None:
-    """Tables of a run: problems, and of each seed traces, logps of both models and likelihood.
-
-    listed: with the log-prob of every trace token.
-    """
-    folder.mkdir()
-    ids = names(n_questions)
-    parquet.write_batches(problems(ids, draws), folder / "problems.parquet", schemas.Problems)
-    for seed in SEEDS:
-        lengths = draws.lengths(n_questions)
-        name = f"seed={seed}.parquet"
-        parquet.write_batches(traces(ids, seed, lengths, draws), folder / "traces" / name, schemas.Traces)
-        for model in ("initial", "posterior"):
-            frame = logps(ids, repeat(seed, n_questions), lengths, draws, listed=listed)
-            parquet.write(frame, folder / f"logps_{model}" / name, schemas.Logps)
-            if model == "initial":
-                terms = likelihood.reference_likelihood(frame, "gml")
-                parquet.write(terms, folder / "likelihood" / name, schemas.Likelihood)
-
-
-def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
-    for start in range(0, len(ids), 1000):
-        part = ids[start : start + 1000]
-        thoughts = draws.texts(draws.lengths(len(part)))
-        answers = draws.texts(np.full(len(part), 400))
-        yield pl.DataFrame(
-            {
-                "problem_id": part,
-                "question": draws.texts(np.full(len(part), 60)),
-                "solution": list(map(markers.join_response, thoughts, answers)),
-            }
-        ).with_columns(
-            source=pl.lit("synthetic"),
-            verifier=pl.lit("none"),
-            **{name: pl.lit(None, dtype=pl.String) for name in ("system", "reference", "tests")},
-        )
-
-
-def traces(ids: list[str], seed: int, lengths: np.ndarray, draws: Draws) -> Iterator[pl.DataFrame]:
-    for start in range(0, len(ids), 1000):
-        part = slice(start, start + 1000)
-        yield pl.DataFrame(
-            {
-                "problem_id": ids[part],
-                "trace_ids": draws.lists(draws.ids, lengths[part]),
-                "trace_tokens": lengths[part],
-                "text": draws.texts(lengths[part]),
-            }
-        ).with_columns(
-            seed=pl.lit(seed),
-            thought_tokens=pl.col("trace_tokens") - 1,
-            finish=pl.lit("marker"),
-            trace_logps=pl.lit(None, dtype=pl.List(pl.Float32)),
-        )
-
-
-def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draws, *, listed: bool) -> pl.DataFrame:
-    """schemas.Logps; with lists their sums are the lists' own."""
-    frame = pl.DataFrame({"problem_id": ids, "seed": list(seeds), "trace_tokens": lengths}).with_columns(
-        trace_logp_sum=pl.Series(-0.5 * lengths * draws.rng.random(len(ids))),
-        answer_logp_sum=pl.Series(-200 * draws.rng.random(len(ids))),
-        answer_tokens=pl.lit(400, dtype=pl.Int32),
-        trace_logps=pl.lit(None, dtype=pl.List(pl.Float32)),
-    )
-    if not listed:
-        return frame
-    total = pl.col("trace_logps").list.agg(pl.element().cast(pl.Float64).sum())
-    return frame.with_columns(trace_logps=draws.lists(draws.logps, lengths)).with_columns(trace_logp_sum=total)
-
-
-def write_base(folder: Path, words: list[str]) -> None:
-    """A model directory with all that the renderer reads of it: a tokenizer of one token a word."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    special = [markers.TEXT_END, *markers.MARKERS, markers.TURN_BEGIN, markers.TURN_END]
-    vocabulary = {word: n for n, word in enumerate([*special, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=markers.TEXT_END))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token=markers.TEXT_END, pad_token=markers.TEXT_END, eos_token=markers.TURN_END
-    )
-    fast.save_pretrained(folder)
-    (folder / "config.json").write_text('{"model_type": "qwen3"}')
-
-
-def settings(section: type[params.Params], **changes: Any) -> Any:
+def settings(section: type[Params], **changes: Any) -> Any:
     """A section of the miniature's params, changed."""
     document = YAML(typ="safe", pure=True).load((ROOT / "vr" / "recipes" / "miniature.yaml").read_text())
     document |= {"estimator": "gml", "K": N_TRACES, "seeds": list(SEEDS)}
@@ -252,9 +123,8 @@ def final_set(folder: Path) -> dict[str, Any]:
     """The final table: selection, mixing, tokenising the data set's own rows, writing."""
 
     def build() -> None:
-        columns = ("problem_id", "question", "system", "solution", "reference")
         frames = selection.build(
-            parquet.read_batches(folder / "problems.parquet", schemas.Problems, columns),
+            parquet.read_batches(folder / "problems.parquet", schemas.Problems, PROBLEM_COLUMNS),
             seed_tables.by_problem(folder / "traces", schemas.Traces, SEEDS, selection.TRACE_COLUMNS),
             seed_tables.by_problem(folder / "likelihood", schemas.Likelihood, SEEDS, selection.LIKELIHOOD_COLUMNS),
             parquet.read(folder / "weights.parquet", schemas.Weights),
@@ -351,43 +221,61 @@ def sizes(path: Path, list_column: str) -> dict[str, Any]:
 
 
 def bench(folder: Path, n_questions: int) -> dict[str, Any]:
-    """Everything, one after another."""
-    draws = Draws(0)
-    write_base(folder / "base", draws.words)
-    results: dict[str, Any] = {}
+    """Everything, one after another: the measurements by name, and what follows from them."""
+    draws = synthetic_tables.Draws(0)
+    synthetic_tables.write_base(folder / "base", draws.words)
+    measured: dict[str, Any] = {}
     for n in N_LISTED:
         run = folder / f"lists-{n}"
-        write_run(run, draws, n, listed=True)
-        results[f"weights from lists, {n * N_TRACES} traces"] = in_a_process("weigh_lists", run)
-    few = N_LISTED[0] * N_TRACES
-    results[f"row by row, {few} traces"] = in_a_process("row_by_row", folder / f"lists-{N_LISTED[0]}")
+        synthetic_tables.write_run(run, draws, n, SEEDS, listed=True)
+        measured[f"weights from lists, {n * N_TRACES} traces"] = in_a_process("weigh_lists", run)
+    measured[f"row by row, {N_LISTED[0] * N_TRACES} traces"] = in_a_process(
+        "row_by_row", folder / f"lists-{N_LISTED[0]}"
+    )
     for n in (n_questions // 8, n_questions):
         run = folder / f"run-{n}"
-        write_run(run, draws, n)
-        results[f"weights from sums, {n * N_TRACES} traces"] = in_a_process("weigh_sums", run)
-        results[f"final table, {2 * n} rows"] = in_a_process("final", run)
-        results[f"final set saved, {2 * n} rows"] = in_a_process("rows", run)
-    results["times as fast as row by row, a trace"] = {
+        synthetic_tables.write_run(run, draws, n, SEEDS)
+        measured[f"weights from sums, {n * N_TRACES} traces"] = in_a_process("weigh_sums", run)
+        measured[f"final table, {2 * n} rows"] = in_a_process("final", run)
+        measured[f"final set saved, {2 * n} rows"] = in_a_process("rows", run)
+    run, listed = folder / f"run-{n_questions}", folder / f"lists-{N_LISTED[-1]}"
+    return {
+        "measured": measured,
+        "times as fast as row by row, a trace": times_as_fast(measured, n_questions),
+        "bytes": {
+            "traces": sizes(run / "traces" / "seed=0.parquet", "trace_ids"),
+            "logps": sizes(listed / "logps_posterior" / "seed=0.parquet", "trace_logps"),
+            "final": sizes(run / "final.parquet", "trace_ids"),
+        },
+    }
+
+
+def times_as_fast(measured: dict[str, Any], n_questions: int) -> dict[str, dict[str, float]]:
+    """How much less time a trace takes than row by row, by wall and by processor time."""
+    few, many = N_LISTED[0] * N_TRACES, n_questions * N_TRACES
+
+    def per_trace(step: str, n: int, kind: str) -> float:
+        return measured[f"{step}, {n} traces"][kind] / n
+
+    return {
         kind: {
-            "lists": round(
-                results[f"row by row, {few} traces"][kind] / results[f"weights from lists, {few} traces"][kind], 1
-            ),
-            "sums": round(
-                results[f"row by row, {few} traces"][kind]
-                / few
-                / (results[f"weights from sums, {n_questions * N_TRACES} traces"][kind] / (n_questions * N_TRACES)),
-                1,
-            ),
+            name: round(per_trace("row by row", few, kind) / per_trace(f"weights from {name}", n, kind), 1)
+            for name, n in (("lists", few), ("sums", many))
         }
         for kind in ("wall_s", "cpu_s")
     }
-    run = folder / f"run-{n_questions}"
-    results["bytes"] = {
-        "traces": sizes(run / "traces" / "seed=0.parquet", "trace_ids"),
-        "logps": sizes(folder / f"lists-{N_LISTED[-1]}" / "logps_posterior" / "seed=0.parquet", "trace_logps"),
-        "final": sizes(run / "final.parquet", "trace_ids"),
-    }
-    return results
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the results as a table."""
+    print(f"{'':38}{'wall s':>9}{'cpu s':>9}{'extra MiB':>11}{'peak MiB':>10}")
+    for name, row in results["measured"].items():
+        print(f"{name:38}{row['wall_s']:>9.2f}{row['cpu_s']:>9.2f}{row['extra_mib']:>11}{row['peak_mib']:>10}")
+        if "max_difference" in row:
+            print(f"largest difference of a weight: {row['max_difference']:.1e}")
+    print(f"times as fast as row by row, a trace: {results['times as fast as row by row, a trace']}")
+    for name, row in results["bytes"].items():
+        print(f"{name}: {row}")
 
 
 def main() -> None:
@@ -402,15 +290,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         results = bench(Path(folder), options.questions)
-    print(f"{'':38}{'wall s':>9}{'cpu s':>9}{'extra MiB':>11}{'peak MiB':>10}")
-    for name, row in results.items():
-        if "peak_mib" in row:
-            print(f"{name:38}{row['wall_s']:>9.2f}{row['cpu_s']:>9.2f}{row['extra_mib']:>11}{row['peak_mib']:>10}")
-    print(f"times as fast as row by row, a trace: {results['times as fast as row by row, a trace']}")
-    row_by_row = results[f"row by row, {N_LISTED[0] * N_TRACES} traces"]
-    print(f"largest difference of a weight: {row_by_row['max_difference']:.1e}")
-    for name, row in results["bytes"].items():
-        print(f"{name}: {row}")
+    show(results)
     write_json(results, options.json)
 
 

@@ -7,26 +7,36 @@ import pytest
 
 from vr.method import selection
 from vr.renderers import markers
+from vr.settings.params import BuildFinal
 from vr.tables import parquet, schemas
+from vr.tables.keys import ByProblem
+
+
+def encode(text: str) -> list[int]:
+    return [ord(c) for c in text]
+
+
+def decode(ids) -> str:
+    return "".join(map(chr, ids))
 
 
 class Letters:
-    """A stand-in for tokens.Renderer that encodes each character as its number: ids can be read in the test."""
+    """A stand-in for a Renderer and its tokenizer: each character is its number, so ids can be read in the test."""
 
-    def encode(self, text):
-        return [ord(c) for c in text]
+    def __init__(self, template: str) -> None:
+        self.trace_end = markers.trace_markers(template)[1]
+        self.tokenizer = self
 
-    def decode(self, ids):
-        return "".join(map(chr, ids))
+    def reference_ids_batch(self, problems):
+        parts = [markers.split_response(problem["solution"]) for problem in problems]
+        return [(encode(f"{z}{markers.END_THOUGHT}"), encode(f"{y}{markers.END_SOLUTION}")) for z, y in parts]
 
-    def ended(self, text, marker):
-        return self.encode(text) + self.encode(marker)
+    def as_reasoner_trace(self, trace_ids, thought_tokens):
+        return [*trace_ids[:thought_tokens], *encode(markers.END_THOUGHT)]
 
-    def reasoner_trace(self, trace_ids, thought_tokens, template):
-        return list(trace_ids[:thought_tokens]) + self.encode(markers.END_THOUGHT) if template == "A" else trace_ids
-
-
-CODER = Letters()
+    def batch_decode(self, batch, *, skip_special_tokens):
+        assert not skip_special_tokens
+        return [decode(ids) for ids in batch]
 
 
 @pytest.fixture
@@ -36,17 +46,19 @@ def build(tmp_path: Path):
     def from_weights(
         weights: dict[str, list[float]], *, selection_: str, mix: bool, template="B", answers=None, order=1
     ):
-        """Questions with given weights per seed; trace of question q, seed k is the text "q<k>"."""
+        """Questions with given weights per seed; the trace of question q and seed k is the text "q<k>"."""
         K = max(map(len, weights.values()))
         best = {q: ws.index(max(ws)) if max(ws) else None for q, ws in weights.items()}
+        renderer = Letters(template)
         traces, likelihood = {}, {}
         for k in range(K):
             questions = list(weights)[::order]
-            ids = [CODER.ended(f"{q}{k}", markers.trace_markers(template)[1]) for q in questions]
+            ids = [encode(f"{q}{k}{renderer.trace_end}") for q in questions]
             keys = pl.DataFrame({"problem_id": questions}).with_columns(seed=pl.lit(k))
             traces[k] = table(
                 tmp_path / f"traces-{k}.parquet", schemas.Traces, keys, trace_ids=ids, trace_tokens=list(map(len, ids)),
-                thought_tokens=[2] * len(ids), text=[f"{q}{k}" for q in questions], finish=["marker"] * len(ids),
+                thought_tokens=[len(f"{q}{k}") for q in questions], text=[f"{q}{k}" for q in questions],
+                finish=["marker"] * len(ids),
             )  # fmt: skip
             likelihood[k] = table(
                 tmp_path / f"likelihood-{k}.parquet", schemas.Likelihood, keys, log_likelihood=[0.0] * len(ids),
@@ -60,25 +72,35 @@ def build(tmp_path: Path):
             ],
             schema_overrides={"seed": pl.Int32},
         )
-        own = {"problem_id": list(weights), "solution": [markers.join_response("own", "7")] * len(weights)}
         pieces = selection.build(
-            [pl.DataFrame(own)], traces, likelihood, frame,
-            coder=CODER, template=template, selection=selection_, mix=mix,
-        )  # fmt: skip
+            [problems(*weights)], traces, likelihood, frame, renderer, settings(selection_, mix, template)
+        )
         parquet.write_batches(pieces, tmp_path / "final.parquet", schemas.Final)
         return parquet.read(tmp_path / "final.parquet", schemas.Final)
 
     return from_weights
 
 
-def table(path: Path, schema, keys: pl.DataFrame, **columns: list) -> parquet.ByProblem:
+def problems(*names: str) -> pl.DataFrame:
+    """Questions whose own trace is "own" and whose own answer is "7"."""
+    return pl.DataFrame({"problem_id": names, "solution": [OWN] * len(names)})
+
+
+OWN = markers.join_response("own", "7")
+
+
+def settings(selection_: str = "best", mix: bool = True, template: str = "B") -> BuildFinal:
+    return BuildFinal(proposal="posterior", template=template, selection=selection_, mix=mix)
+
+
+def table(path: Path, schema, keys: pl.DataFrame, **columns: list) -> ByProblem:
     lists = {"trace_ids", "answer_ids"}
     frame = keys.with_columns(
         pl.Series(name, values, dtype=pl.List(pl.Int32) if name in lists else None) for name, values in columns.items()
     )
     missing = set(schema.column_names()) - set(frame.columns)
     parquet.write(frame.with_columns(pl.lit(None).alias(name) for name in missing), path, schema)
-    return parquet.ByProblem(path, schema, [*keys.columns, *columns])
+    return ByProblem(path, schema, [*keys.columns, *columns])
 
 
 def test_best_takes_the_chosen_trace_and_mix_adds_the_own_row(build):
@@ -89,9 +111,9 @@ def test_best_takes_the_chosen_trace_and_mix_adds_the_own_row(build):
         ("b", 0, "trace", 1.0),
         ("b", None, "original", 1.0),
     ]
-    assert CODER.decode(rows["trace_ids"][0]) == "a1<|end_of_thought|>"
-    assert CODER.decode(rows["answer_ids"][0]) == "7<|end_of_solution|>"
-    assert rows["text"][1] == markers.join_response("own", "7")
+    assert decode(rows["trace_ids"][0]) == "a1<|end_of_thought|>"
+    assert decode(rows["answer_ids"][0]) == "7<|end_of_solution|>"
+    assert rows["text"][1] == OWN
 
 
 def test_weighted_keeps_all_traces_with_their_weights(build):
@@ -105,21 +127,21 @@ def test_a_question_without_weight_falls_back_to_its_own_row_and_has_as_many_row
     rows = build({"a": [0.5, 0.5], "b": [0.0, 0.0]}, selection_=selection_, mix=mix)
     first = rows.filter(problem_id="b").row(0, named=True)
     assert (first["origin"], first["seed"], first["weight"]) == ("fallback", None, 1.0)
-    assert CODER.decode(first["trace_ids"]) == "own<|end_of_thought|>"
+    assert decode(first["trace_ids"]) == "own<|end_of_thought|>"
     assert rows.group_by("problem_id").len()["len"].n_unique() == 1
     assert rows.filter(problem_id="b")["weight"].sum() == rows.filter(problem_id="a")["weight"].sum()
 
 
 def test_a_trace_is_paired_with_its_own_correct_answer_where_there_is_one(build):
-    answer = CODER.ended("007", markers.END_SOLUTION)
+    answer = encode(f"007{markers.END_SOLUTION}")
     rows = build({"a": [0.2, 0.8]}, selection_="weighted", mix=False, answers={("a", 1): answer})
-    assert [CODER.decode(ids) for ids in rows["answer_ids"]] == ["7<|end_of_solution|>", "007<|end_of_solution|>"]
+    assert [decode(ids) for ids in rows["answer_ids"]] == ["7<|end_of_solution|>", "007<|end_of_solution|>"]
     assert markers.split_response(rows["text"][1]) == ("a1", "007")
 
 
 def test_the_ids_of_a_trace_are_those_that_were_sampled_and_template_a_gives_way_to_pis_end_marker(build):
     rows = build({"a": [1.0]}, selection_="best", mix=False, template="A")
-    assert CODER.decode(rows["trace_ids"][0]) == "a0<|end_of_thought|>"
+    assert decode(rows["trace_ids"][0]) == "a0<|end_of_thought|>"
 
 
 @pytest.mark.parametrize("template", ["A", "B"])
@@ -131,23 +153,29 @@ def test_the_rows_do_not_depend_on_the_blocks_nor_on_the_order_of_the_traces(bui
     assert whole.filter(problem_id="q0").select("row", "origin").rows() == [
         (0, "fallback"), (1, "trace"), (2, "trace"), (3, "original"),
     ]  # fmt: skip
-    monkeypatch.setattr(selection, "QUESTIONS_AT_ONCE", 3)
+    monkeypatch.setattr(selection, "_QUESTIONS_AT_ONCE", 3)
     assert build(weights, **options).equals(whole)
     assert build(weights, **options, order=-1).equals(whole)
 
 
 def test_ids_that_no_text_would_give_stay_as_they_were_sampled(build, monkeypatch):
     # "a" and "0" as tokens of their own, which no tokenizer would write for that text
-    monkeypatch.setattr(CODER, "ended", lambda text, _marker: [7, *map(ord, text), 7])
+    monkeypatch.setitem(globals(), "encode", lambda text: [7, *map(ord, text), 7])
     rows = build({"a": [1.0]}, selection_="best", mix=False)
-    assert rows["trace_ids"].to_list() == [[7, ord("a"), ord("0"), 7]]
+    assert rows["trace_ids"].to_list() == [[7, *map(ord, "a0<|end_of_thought|>"), 7]]
+
+
+def test_a_block_of_which_every_question_falls_back_has_its_own_rows_alone(build):
+    rows = build({"a": [0.0, 0.0], "b": [0.0, 0.0]}, selection_="best", mix=True)
+    assert rows.select("problem_id", "row", "origin").rows() == [
+        ("a", 0, "fallback"), ("a", 1, "original"), ("b", 0, "fallback"), ("b", 1, "original"),
+    ]  # fmt: skip
 
 
 def test_a_question_that_was_not_weighed_is_an_error():
-    unweighed = pl.DataFrame({"problem_id": ["b"], "solution": [markers.join_response("own", "7")]})
     weights = pl.DataFrame({"problem_id": ["a"], "seed": [0], "weight": [1.0], "chosen": [True]})
     with pytest.raises(ValueError, match=r"weights: 1 question.*'b'"):
-        list(selection.build([unweighed], {}, {}, weights, coder=CODER, template="B", selection="best", mix=True))
+        list(selection.build([problems("b")], {}, {}, weights, Letters("B"), settings()))
 
 
 def test_a_weighed_trace_that_is_missing_is_named(tmp_path):
@@ -156,9 +184,7 @@ def test_a_weighed_trace_that_is_missing_is_named(tmp_path):
     traces = table(tmp_path / "traces.parquet", schemas.Traces, keys, **other)
     found = {"log_likelihood": [0.0], "reason": [""], "answer_ids": [None]}
     likelihood = table(tmp_path / "likelihood.parquet", schemas.Likelihood, keys, **found)
-    problem = pl.DataFrame({"problem_id": ["a"], "solution": [markers.join_response("own", "7")]})
     weights = pl.DataFrame({"problem_id": ["a"], "seed": [0], "weight": [1.0], "chosen": [True]})
     weights = weights.cast({"seed": pl.Int32})
-    options = {"coder": CODER, "template": "B", "selection": "best", "mix": True}
     with pytest.raises(ValueError, match=r"traces: a weighed trace is missing: \{'problem_id': 'a', 'seed': 0\}"):
-        list(selection.build([problem], {0: traces}, {0: likelihood}, weights, **options))
+        list(selection.build([problems("a")], {0: traces}, {0: likelihood}, weights, Letters("B"), settings()))

@@ -23,7 +23,6 @@ from vr.tables.keys import ByProblem
 from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
 from vr.tables.vocabulary import TRACE_KEY
 
-PROBLEM_COLUMNS = ("problem_id", "question", "system", "solution", "reference")
 TRACE_COLUMNS = ("trace_ids", "thought_tokens", "text")
 LIKELIHOOD_COLUMNS = ("answer_ids",)
 """What `build` needs of its tables, besides the key of traces and likelihood."""
@@ -43,7 +42,7 @@ def build(
     """schemas.Final in blocks: of each question one chosen trace or all K, then (mix) its own row.
 
     Args:
-        problems: frames that together hold the questions of the final subset, with PROBLEM_COLUMNS.
+        problems: frames that together hold the questions of the final subset, with `renderer.PROBLEM_COLUMNS`.
         traces: for each weighed seed, with TRACE_COLUMNS.
         likelihood: for each weighed seed, with LIKELIHOOD_COLUMNS; answer_ids is null for the reference answer y*.
         weights: of all these questions: problem_id, seed, weight, chosen.
@@ -85,7 +84,7 @@ def _of_block(selected: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
 
 def _references(block: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
     """The data set's own row of each question: problem_id, own_trace_ids, own_answer_ids, solution, own_answer."""
-    ids = renderer.references(block.iter_rows(named=True))
+    ids = renderer.reference_ids_batch(block.to_dicts())
     return block.select(
         "problem_id",
         "solution",
