@@ -1,111 +1,358 @@
-"""Text to token ids, and ids to the rows that are sampled from, scored and trained on.
+"""Prompts and examples: from problems and sampled ids to the sequences that are sampled from, scored and trained on.
 
-A row is assembled from pieces that are encoded one by one, in the order prompt, begin marker, z, end marker,
-lead, y, end marker, end of turn. So the prefix that a sampler was given, the ids that it wrote and the row that
-is scored or trained on are the same ids: nothing is ever decoded and encoded again.
-T tokens.
+An example of data-set text is the tokenizer's own encoding of the whole text; its parts are found by character
+offsets. A prompt is a prefix of the examples that continue it. An example of sampled ids is the same prompt, the ids
+as they were sampled, and what follows them. Sampled ids are not decoded and encoded again, except for template A's
+end marker, which gives way to pi's own.
+
+Where a token ends beside a marker depends on the tokenizer:
+
+- Qwen writes `>\\n\\n` as one token, so the last id of a trace in data-set text overhangs its end marker. What
+  follows a trace does not repeat an overhang.
+- GPT-2's way of splitting writes `\\n\\n` as one token at the end of a text or before a digit, but as two tokens
+  before other text. A prompt cannot know what the model will write, so every prompt, and every example that
+  continues one, has the tokens that stand before a letter. This is the one exception to the first rule above.
+
+Not covered: which rows are trained on, and their weights (training_rows.py, vr/method).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from vr.renderers import markers
+from vr.renderers.example import Example
+from vr.renderers.tokenizer import decode, encode, encodings
+
+Problem = Mapping[str, Any]
+"""A row of tables.Problems: question, system, solution, reference, and problem_id for messages."""
+
+PROBLEM_COLUMNS = ("problem_id", "question", "system", "solution", "reference")
+
+_LETTER = "a"  # stands for what will follow a prompt
+_LONGEST_CHARACTER = 4  # bytes, so also tokens
+_BROKEN = "\N{REPLACEMENT CHARACTER}"  # what an incomplete character is decoded to
 
 
 @dataclass(frozen=True)
-class Example:
-    """One sequence and what its parts are."""
+class Wording:
+    """The system prompts, and what the posterior is shown."""
 
-    ids: list[int]
-    """T ids"""
-    trained_from: int
-    """the loss covers ids[trained_from:]"""
+    reasoner: str
+    """pi's system prompt; a problem's own comes first"""
+    posterior: str
+    """q's system prompt"""
+    untrained: str
+    """system prompt of models that were not trained here; empty: none"""
+    hint: str
+    """y' in q's prompt: solution | answer"""
+    template: str
+    """q's markers: A (explanation) | B (thought)"""
+    proposal: str
+    """the model that traces are drawn from: posterior | initial"""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A data-set text and where its parts stand in it, in characters."""
+
+    text: str
+    opening: tuple[int, int]
+    """the begin marker before z, with the white space after it"""
     trace: tuple[int, int]
-    """ids[a:b] is z with its end marker"""
     answer: tuple[int, int] | None = None
-    """ids[a:b] is y with its end marker; None in the posterior's rows"""
-
-
-def require_model(model: str | Path) -> None:
-    """Say at once, before engines are imported, that there is no model.
-
-    Raises:
-        FileNotFoundError: `model` is no model directory.
-    """
-    if not (Path(model) / "config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
-
-
-def load(model: str | Path) -> Any:
-    """The tokenizer of a model directory (never running code that comes with it).
-
-    Raises:
-        FileNotFoundError: `model` is no model directory.
-    """
-    require_model(model)
-    from transformers import AutoTokenizer  # seconds to import: only where a tokenizer is needed
-
-    return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
 
 
 class Renderer:
-    """Encodes pieces with one tokenizer; fixed pieces (markers, system prompts) once."""
+    """Builds prompts and examples with one tokenizer and one wording.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Raises (all methods):
+        ValueError: the tokenizer is not a fast one, or writes text on both sides of a border as one token; a solution
+            lacks a marker (names the problem).
+    """
+
+    def __init__(self, tokenizer: Any, wording: Wording) -> None:
         self.tokenizer = tokenizer
-        self.fixed = cache(self.encode)
+        self.wording = wording
+        self._between = cache(self._encode_between)
+        self._standard = cache(self._encode_standard)
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a piece of text, without anything added."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+    # What is asked
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, markers and special tokens included, spaces untouched."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    @property
+    def trace_end(self) -> str:
+        """The marker that ends a sampled trace."""
+        return markers.trace_markers(self.wording.template)[1] if self._from_posterior else markers.END_THOUGHT
 
-    def reasoner_prompt(self, question: str, system: str) -> list[int]:
-        """What pi is given before it thinks: the conversation and the begin marker."""
-        return self.encode(markers.conversation(system, question)) + self.fixed(markers.BEGIN_THOUGHT)
+    @property
+    def _from_posterior(self) -> bool:
+        return self.wording.proposal == "posterior"
 
-    def posterior_prompt(self, question: str, system: str, hint: str, template: str) -> list[int]:
-        """What q is given before it thinks: the conversation, the hint and the begin marker."""
-        begin, _ = markers.trace_markers(template)
-        lead = markers.posterior_lead(hint, template).removesuffix(begin)
-        return self.encode(markers.conversation(system, question)) + self.encode(lead) + self.fixed(begin)
+    def hint_missing(self, problem: Problem) -> bool:
+        """Whether the hint should be the reference answer and there is none: the hint is then the whole solution."""
+        return self.wording.hint == "answer" and not problem["reference"]
 
-    def answer_prompt(self, question: str, system: str, trace_ids: Sequence[int]) -> list[int]:
-        """What pi is given before it answers: the conversation, z and the solution's begin marker."""
-        return self.reasoner_prompt(question, system) + list(trace_ids) + self.fixed(markers.ANSWER_LEAD)
+    def reasoner_prompt(self, problem: Problem) -> list[int]:
+        """What pi is given before it thinks: the conversation and `<|begin_of_thought|>`."""
+        return self._prompt(self._reasoner_prompt_text(problem))
 
-    def ended(self, text: str, marker: str) -> list[int]:
-        """Ids of a data set's own z or y with its end marker."""
-        return self.encode(text) + self.fixed(marker)
+    def reasoner_prompts(self, problems: Sequence[Problem]) -> list[list[int]]:
+        """`reasoner_prompt` of many problems at once."""
+        return self._prompts([self._reasoner_prompt_text(problem) for problem in problems])
 
-    def reasoner_trace(self, trace_ids: Sequence[int], thought_tokens: int, template: str) -> list[int]:
-        """A sampled z as pi writes it: template A's end marker gives way to pi's own, the thought's ids stay."""
-        if template == "A":
-            return list(trace_ids[:thought_tokens]) + self.fixed(markers.END_THOUGHT)
-        return list(trace_ids)
+    def proposal_prompt(self, problem: Problem) -> list[int]:
+        """What the model that traces are drawn from is given."""
+        return self._prompt(
+            self._posterior_prompt_text(problem) if self._from_posterior else self._reasoner_prompt_text(problem)
+        )
 
-    def reasoner_row(self, question: str, system: str, trace_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
-        """pi's whole row: the loss covers the response from its first marker to the end of the turn."""
-        prompt = self.reasoner_prompt(question, system)
-        lead = self.fixed(markers.ANSWER_LEAD)
+    def answer_prompt(self, problem: Problem, trace_ids: Sequence[int]) -> list[int]:
+        """What pi is given before it answers: the conversation, z and `<|begin_of_solution|>`."""
+        return [*self.reasoner_prompt(problem), *trace_ids, *self._answer_lead(trace_ids)]
+
+    def untrained_prompt(self, problem: Problem) -> list[int]:
+        """What a model that was not trained here is given: its own chat template (ChatML if it has none), no prefill.
+
+        Raises:
+            jinja2.TemplateError: the model's template refuses a system prompt.
+        """
+        system, question = self.wording.untrained, problem["question"]
+        if not self.tokenizer.chat_template:
+            return encode(self.tokenizer, markers.conversation(system, question))
+        turns = [{"role": "system", "content": system}] if system else []
+        turns.append({"role": "user", "content": question})
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return encode(self.tokenizer, text)
+
+    # Examples of sampled ids
+
+    def as_reasoner_trace(self, trace_ids: Sequence[int], thought_tokens: int) -> list[int]:
+        """A sampled z as pi writes it: template A's end marker gives way to pi's own.
+
+        The ids wholly before the end marker stay. What the id on the border holds of z is encoded again, together with
+        the new marker. A trace without end marker stays as it is.
+
+        Args:
+            thought_tokens: number of ids wholly before the end marker.
+        """
+        if self.trace_end == markers.END_THOUGHT:
+            return list(trace_ids)
+        whole_before = None
+        for kept in range(thought_tokens, max(thought_tokens - _LONGEST_CHARACTER, -1), -1):
+            before, end, _ = decode(self.tokenizer, trace_ids[kept:]).partition(self.trace_end)
+            if not end:
+                return list(trace_ids)
+            if whole_before is None:
+                whole_before = before
+            if _BROKEN not in before:  # else the border cuts a character, which the ids before it begin
+                return [*trace_ids[:kept], *self._end_of_thought(before)]
+        return [*trace_ids[:thought_tokens], *self._end_of_thought(whole_before or "")]
+
+    def reasoner_example(
+        self, problem: Problem, trace_ids: Sequence[int], answer_ids: Sequence[int] | None = None
+    ) -> Example:
+        """(x, z, y) of sampled ids.
+
+        Args:
+            trace_ids: z as pi writes it (`as_reasoner_trace`), with its end marker.
+            answer_ids: y with its end marker; None: the data set's own y*.
+        """
+        if answer_ids is None:
+            answer_ids = self._reference_answer(problem)
+        return self._reasoner_example(self.reasoner_prompt(problem), trace_ids, answer_ids)
+
+    def reasoner_examples(self, rows: Iterable[tuple[Problem, Sequence[int], Sequence[int]]]) -> Iterator[Example]:
+        """`reasoner_example` of many (problem, trace ids, answer ids) at once."""
+        rows = list(rows)
+        prompts = self.reasoner_prompts([problem for problem, _, _ in rows])
+        for prompt, (_, trace_ids, answer_ids) in zip(prompts, rows, strict=True):
+            yield self._reasoner_example(prompt, trace_ids, answer_ids)
+
+    def proposal_example(self, problem: Problem, trace_ids: Sequence[int]) -> Example:
+        """A sampled z under the model that it was drawn from: q's (x, y', z); with proposal `initial` pi's own."""
+        if not self._from_posterior:
+            return self.reasoner_example(problem, trace_ids)
+        prompt = self.proposal_prompt(problem)
+        rest = self._after_trace(trace_ids, self.trace_end, markers.BLANK, markers.TURN_END)
+        ids = [*prompt, *trace_ids, *rest, *self._turn_end()]
+        return Example(ids=ids, trained_from=len(prompt), trace=(len(prompt), len(prompt) + len(trace_ids)))
+
+    # Examples of data-set text
+
+    def initial_example(self, problem: Problem) -> Example:
+        """(x, z*, y*): pi is trained on the whole response, from its first marker to the end of the turn."""
+        return self.initial_examples([problem])[0]
+
+    def initial_examples(self, problems: Sequence[Problem]) -> list[Example]:
+        """`initial_example` of many problems at once, encoded on all cores."""
+        return self._examples([self._initial_layout(problem) for problem in problems])
+
+    def posterior_example(self, problem: Problem) -> Example:
+        """(x, y', z*): q is trained on z* with its end marker, and the end of the turn.
+
+        The blank line that follows the marker in pi's text stands in q's too. So both write the marker with the same
+        tokens, and pi can continue a trace of q as one of its own.
+        """
+        return self.posterior_examples([problem])[0]
+
+    def posterior_examples(self, problems: Sequence[Problem]) -> list[Example]:
+        """`posterior_example` of many problems at once, encoded on all cores."""
+        return self._examples([self._posterior_layout(problem) for problem in problems])
+
+    def reference_ids(self, problem: Problem) -> tuple[list[int], list[int]]:
+        """Ids of z* and of y*, each with its end marker, as they stand in `initial_example`."""
+        return self.reference_ids_batch([problem])[0]
+
+    def reference_ids_batch(self, problems: Sequence[Problem]) -> list[tuple[list[int], list[int]]]:
+        """`reference_ids` of many problems at once, encoded on all cores."""
+        examples = self.initial_examples(problems)
+        return [(x.ids[slice(*x.trace)], x.ids[slice(*x.answer)]) for x in examples if x.answer is not None]
+
+    # Texts
+
+    def _reasoner_conversation(self, problem: Problem) -> str:
+        return markers.conversation(problem["system"] or self.wording.reasoner, problem["question"])
+
+    def _reasoner_prompt_text(self, problem: Problem) -> str:
+        return self._reasoner_conversation(problem) + markers.open_part(markers.BEGIN_THOUGHT)
+
+    def _posterior_prompt_text(self, problem: Problem) -> str:
+        hint = markers.hint_text(self.wording.hint, _parts(problem)[1], problem["reference"])
+        lead = markers.posterior_lead(hint, self.wording.template)
+        return markers.conversation(self.wording.posterior, problem["question"]) + lead
+
+    def _initial_layout(self, problem: Problem) -> _Layout:
+        thought, solution = _parts(problem)
+        opening = len(self._reasoner_conversation(problem))
+        to_trace = self._reasoner_prompt_text(problem)
+        to_trace_end = to_trace + markers.ended(thought, markers.END_THOUGHT)
+        text = to_trace_end + markers.answered(solution)
+        return _Layout(
+            text=text + markers.TURN_END,
+            opening=(opening, len(to_trace)),
+            trace=(len(to_trace), len(to_trace_end)),
+            answer=(len(to_trace_end) + len(markers.ANSWER_LEAD), len(text)),
+        )
+
+    def _posterior_layout(self, problem: Problem) -> _Layout:
+        begin, end = markers.trace_markers(self.wording.template)
+        to_trace = self._posterior_prompt_text(problem)
+        text = to_trace + markers.ended(_parts(problem)[0], end)
+        return _Layout(
+            text=text + markers.BLANK + markers.TURN_END,
+            opening=(len(to_trace) - len(markers.open_part(begin)), len(to_trace)),
+            trace=(len(to_trace), len(text)),
+        )
+
+    # Ids
+
+    def _prompt(self, text: str) -> list[int]:
+        return self._prompts([text])[0]
+
+    def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        found = encodings(self.tokenizer, [text + _LETTER for text in texts])
+        return [e.ids[: self._token_from(e, len(text))] for e, text in zip(found, texts, strict=True)]
+
+    def _examples(self, layouts: Sequence[_Layout]) -> list[Example]:
+        found = encodings(self.tokenizer, [layout.text for layout in layouts])
+        return [self._example(encoding, layout) for encoding, layout in zip(found, layouts, strict=True)]
+
+    def _example(self, encoding: Any, layout: _Layout) -> Example:
+        """The encoding of a text, with the tokens of prompts at the two borders where a prompt ends."""
+        ids, begin, end = encoding.ids, self._token_from(encoding, layout.trace[0]), layout.trace[1]
+        trace_end = _token_to(encoding, end)
+        opening = self._opening(layout.text[slice(*layout.opening)])
+        prompt = ids[: self._token_from(encoding, layout.opening[0])] + opening
+        if layout.answer is not None:
+            answer = ids[self._token_from(encoding, layout.answer[0]) : _token_to(encoding, layout.answer[1])]
+            return self._reasoner_example(prompt, ids[begin:trace_end], answer)
+        span = (len(prompt), len(prompt) + trace_end - begin)
+        return Example(ids=prompt + ids[begin:], trained_from=len(prompt), trace=span)
+
+    def _reasoner_example(self, prompt: list[int], trace_ids: Sequence[int], answer_ids: Sequence[int]) -> Example:
+        """pi's example; `prompt` ends with `<|begin_of_thought|>`, which is trained on."""
+        lead = self._answer_lead(trace_ids)
         trace_end = len(prompt) + len(trace_ids)
         answer_begin = trace_end + len(lead)
-        ids = [*prompt, *trace_ids, *lead, *answer_ids, *self.fixed(markers.TURN_END)]
         return Example(
-            ids=ids,
-            trained_from=len(prompt) - len(self.fixed(markers.BEGIN_THOUGHT)),
+            ids=[*prompt, *trace_ids, *lead, *answer_ids, *self._turn_end()],
+            trained_from=len(prompt) - len(self._opening(markers.open_part(markers.BEGIN_THOUGHT))),
             trace=(len(prompt), trace_end),
             answer=(answer_begin, answer_begin + len(answer_ids)),
         )
 
-    def posterior_row(self, question: str, system: str, hint: str, template: str, trace_ids: Sequence[int]) -> Example:
-        """q's whole row: the hint and the begin marker are given, so the loss begins with z."""
-        prompt = self.posterior_prompt(question, system, hint, template)
-        ids = [*prompt, *trace_ids, *self.fixed(markers.TURN_END)]
-        return Example(ids=ids, trained_from=len(prompt), trace=(len(prompt), len(prompt) + len(trace_ids)))
+    def _turn_end(self) -> list[int]:
+        return self._between("", markers.TURN_END, "")
+
+    def _opening(self, text: str) -> list[int]:
+        """Ids of the begin marker before z, as they stand in a prompt."""
+        return self._between(markers.conversation("", _LETTER), text, _LETTER)
+
+    def _reference_answer(self, problem: Problem) -> list[int]:
+        """Ids of y* with its end marker."""
+        solution = markers.ended(_parts(problem)[1], markers.END_SOLUTION)
+        return self._encode_between(markers.open_part(markers.BEGIN_SOLUTION), solution, markers.TURN_END)
+
+    def _answer_lead(self, trace_ids: Sequence[int]) -> list[int]:
+        """Ids between a trace and its answer."""
+        return self._after_trace(trace_ids, markers.END_THOUGHT, markers.ANSWER_LEAD, _LETTER)
+
+    def _after_trace(self, trace_ids: Sequence[int], marker: str, text: str, after: str) -> list[int]:
+        """Ids of the format's `text` between a trace and `after`.
+
+        They are those of a data-set text where the trace ends on a token as such texts do.
+        """
+        overhang = self._overhang(trace_ids, marker)
+        standard_overhang, standard = self._standard(marker, text, after)
+        if overhang == standard_overhang:
+            return standard
+        return self._between("", markers.left_to_say(text, overhang), after)
+
+    def _overhang(self, trace_ids: Sequence[int], marker: str) -> str:
+        """The text that a trace's last id holds beyond the end marker."""
+        _, end, overhang = decode(self.tokenizer, trace_ids[-len(marker.encode()) :]).rpartition(marker)
+        return overhang if end else ""
+
+    def _encode_standard(self, marker: str, text: str, after: str) -> tuple[str, list[int]]:
+        """Of a data-set text: the overhang of the token that ends `marker`, and the ids between it and `after`."""
+        to_trace_end = markers.ended(_LETTER, marker)
+        (encoding,) = encodings(self.tokenizer, [to_trace_end + text + after])
+        trace_end = _token_to(encoding, len(to_trace_end))
+        following = encoding.ids[trace_end : self._token_from(encoding, len(to_trace_end) + len(text))]
+        return self._overhang(encoding.ids[:trace_end], marker), following
+
+    def _end_of_thought(self, before: str) -> list[int]:
+        """Ids of the last of z and its end marker, as they stand before an answer."""
+        text = before + markers.END_THOUGHT
+        (encoding,) = encodings(self.tokenizer, [text + markers.ANSWER_LEAD + _LETTER])
+        return encoding.ids[: _token_to(encoding, len(text))]
+
+    def _encode_between(self, before: str, text: str, after: str) -> list[int]:
+        """Ids of `text` where it stands between two others."""
+        (encoding,) = encodings(self.tokenizer, [before + text + after])
+        end = self._token_from(encoding, len(before) + len(text)) if after else len(encoding.ids)
+        return encoding.ids[self._token_from(encoding, len(before)) : end]
+
+    def _token_from(self, encoding: Any, char: int) -> int:
+        """The token that begins with this character of the text."""
+        if char == 0:
+            return 0
+        token = encoding.char_to_token(char)
+        if token is None or encoding.token_to_chars(token)[0] != char:
+            name = self.tokenizer.name_or_path or type(self.tokenizer).__name__
+            raise ValueError(f"tokenizer {name!r} has one token for both sides of a border of the response format")
+        return token
+
+
+def _token_to(encoding: Any, char: int) -> int:
+    """One past the token that holds the last character before `char`, which is a marker's."""
+    return encoding.char_to_token(char - 1) + 1
+
+
+def _parts(problem: Problem) -> tuple[str, str]:
+    """z* and y* of a problem."""
+    try:
+        return markers.split_response(problem["solution"])
+    except ValueError as error:
+        raise ValueError(f"problems: {problem.get('problem_id')!r}: {error}") from error
