@@ -1,61 +1,218 @@
-"""params.yaml is checked as a whole and every complaint names its entry and value."""
+"""params.yaml is checked as a whole, and every error names its entry and value."""
 
+import copy
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from stages import complaints, machine
-from stages import params as read_params
+from stages import _settings
 from vr.settings import params
 
-ROOT = Path(__file__).parent.parent
-DOCUMENT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-STAGES = [
-    c for c in vars(params).values() if isinstance(c, type) and issubclass(c, params.Params) and hasattr(c, "section")
-]
+RECIPE = Path(__file__).parents[2] / "vr" / "recipes" / "miniature.yaml"
+TEXT = RECIPE.read_text(encoding="utf-8")
+DOCUMENT = YAML(typ="safe", pure=True).load(TEXT)
+READERS = [(cls, name) for cls in params.Params.sections() for name in cls.names(DOCUMENT)]
+OVERRIDES = {"train_initial", "train_posterior", "train_final"}
+OPEN = {"benchmark", "evaluate.samples"}
+"""Sections in which any name may stand."""
 
 
-def changed(path: str, value: object) -> dict:
-    first, *rest = path.split(".")
-    return DOCUMENT | {first: DOCUMENT[first] | {rest[0]: value} if rest else value}
+def entries(node: dict[str, Any], *path: str) -> Iterator[tuple[str, ...]]:
+    """The path of every entry and section."""
+    for key, value in node.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from entries(value, *path, key)
 
 
-@pytest.mark.parametrize("cls", STAGES, ids=lambda cls: cls.section)
-def test_the_checked_in_params_are_valid_and_complete(cls):
-    assert cls.read(DOCUMENT).model_dump()
+def changed(entry: str, value: object) -> dict[str, Any]:
+    """The recipe with another value, or a further entry."""
+    document = copy.deepcopy(DOCUMENT)
+    *folders, key = entry.split(".")
+    node = document
+    for folder in folders:
+        node = node[folder]
+    node[key] = value
+    return document
 
 
-def test_every_section_and_switch_is_read_by_some_stage():
-    read = {cls.section for cls in STAGES} | {key for cls in STAGES for key in cls.shared}
-    assert set(DOCUMENT) == read | {"prompts"}  # prompts is read by dvc.yaml, as a folder of dependencies
+def without(entry: str) -> dict[str, Any]:
+    """The recipe without one entry."""
+    document = changed(entry, None)
+    *folders, key = entry.split(".")
+    node = document
+    for folder in folders:
+        node = node[folder]
+    del node[key]
+    return document
+
+
+def errors(document: dict[str, Any]) -> list[str]:
+    """What all readers have to say of a document."""
+    found: list[str] = []
+    for cls in params.Params.sections():
+        for name in cls.names(document):
+            try:
+                cls.read(document, *name)
+            except ValueError as error:
+                found += str(error).splitlines()
+    return found
+
+
+ENTRIES = [".".join(path) for path in entries(DOCUMENT)]
+
+
+def in_open_section(entry: str) -> bool:
+    return entry.rpartition(".")[0] in OPEN
+
+
+@pytest.mark.parametrize(("cls", "name"), READERS, ids=lambda value: getattr(value, "__name__", None))
+def test_the_recipe_of_the_miniature_is_valid(cls, name):
+    assert cls.read(DOCUMENT, *name).model_dump()
+
+
+def test_every_field_of_every_class_stands_in_the_recipe():
+    for cls, name in READERS:
+        given = set(cls.shared)
+        for key in cls.keys(*name):
+            node: Any = DOCUMENT
+            for part in key.split("."):
+                node = node[part]
+            given |= set(node) if isinstance(node, dict) and cls is not params.Evaluate else {key.rpartition(".")[2]}
+        if cls is params.Evaluate:
+            given |= {"models", "benchmarks", "samples"}
+        assert given == set(cls.model_fields), cls.__name__
+
+
+def test_no_field_has_a_default():
+    optional = [
+        f"{cls.__name__}.{name}"
+        for cls in [*params.Params.sections(), params.FinalSubset]
+        for name, field in cls.model_fields.items()
+        if not field.is_required()
+    ]
+    assert optional == []
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.split(".")[0] not in OVERRIDES])
+def test_an_entry_that_is_taken_out_is_named(entry):
+    if in_open_section(entry) and not entry.endswith(".miniature_test"):
+        assert errors(without(entry)) == []  # nobody asks for this name
+    elif entry == "benchmark.miniature_test":
+        with pytest.raises(ValueError, match=r"params.yaml: missing benchmark.miniature_test"):
+            params.Benchmark.read(without(entry), "miniature_test")
+    else:
+        assert any(re.search(rf"\b{re.escape(entry)}\b", line) for line in errors(without(entry)))
+
+
+@pytest.mark.parametrize("section", sorted(OVERRIDES))
+def test_a_section_of_overrides_that_is_taken_out_is_named(section):
+    assert errors(without(section)) == [f"params.yaml: missing {section}"]
+
+
+@pytest.mark.parametrize("section", ["", *(entry for entry in ENTRIES if isinstance(DOCUMENT.get(entry), dict))])
+def test_every_entry_is_read(section):
+    if section:  # an entry that nobody reads is refused, so every entry that is there is read
+        unknown = changed(f"{section}.colour", 1)
+        assert any(line.startswith(f"params.yaml: {section}.colour = 1: ") for line in errors(unknown))
+    else:
+        assert set(DOCUMENT) == {key.split(".")[0] for cls, name in READERS for key in cls.keys(*name)}
 
 
 @pytest.mark.parametrize(
-    ("cls", "path", "value", "message"),
+    ("cls", "entry", "value", "message"),
     [
         (params.Weigh, "estimator", "accuracy", r"params.yaml: estimator = 'accuracy'.*'acc', 'gml', 'l' or 'uniform'"),
         (params.Weigh, "K", 0, "params.yaml: K = 0"),
         (params.Weigh, "K", 6, r"K = 6 is more than the 4 seeds; add seeds: -S 'seeds=\[0, 1, 2, 3, 4, 5\]'"),
-        (params.Weigh, "seeds", [1, 1, 2, 3], r"seeds = \[1, 1, 2, 3\].*once"),
-        (params.Weigh, "weigh.ratio", "maybe", "params.yaml: weigh.ratio = 'maybe'"),
+        (params.Weigh, "seeds", [1, 1, 2, 3], r"params.yaml: seeds = \[1, 1, 2, 3\]: 1 may stand there once"),
+        (params.Weigh, "seeds", [], r"params.yaml: seeds = \[\]"),
+        (params.Weigh, "weigh.ratio", "maybe", r"weigh.ratio = 'maybe'.*'per_token', 'sum' or 'none'"),
+        (params.Weigh, "weigh.ratio", True, "params.yaml: weigh.ratio = True"),
         (params.Weigh, "weigh.colour", 1, "params.yaml: weigh.colour = 1: Extra inputs"),
+        (params.Weigh, "weigh.K", 3, "params.yaml: weigh.K: K stands at the top level alone"),
+        (params.TrainFinal, "training.learning_rate", -1, "params.yaml: training.learning_rate = -1"),
         (params.TrainFinal, "train_final.learning_rate", -1, "params.yaml: train_final.learning_rate = -1"),
-        (params.TrainFinal, "train_final.normalizer", "mean", "train_final.normalizer = 'mean'"),
-        (params.SampleTraces, "hint", "all", "params.yaml: hint = 'all'"),
-        (params.SampleTraces, "sample_traces.top_p", 0, "sample_traces.top_p = 0"),
-        (params.Evaluate, "evaluate.models", ["best"], "evaluate.models.0 = 'best'"),
-        (params.Evaluate, "evaluate.benchmarks", {"miniature": 0}, "evaluate.benchmarks.miniature = 0"),
-        (params.Problems, "problems.slips", 0.9, r"slips \+ guesses = 1.2"),
-        (params.Problems, "problems", 3, "problems = 3: should be a section"),
+        (params.TrainFinal, "train_final.normalizer", "mean", "params.yaml: train_final.normalizer = 'mean'"),
+        (params.TrainPosterior, "train_posterior.foo", 1, "params.yaml: train_posterior.foo = 1: Extra inputs"),
+        (params.TrainPosterior, "training.foo", 1, "params.yaml: training.foo = 1: Extra inputs"),
+        (params.SampleTraces, "hint", "none", "params.yaml: hint = 'none'.*'solution' or 'answer'"),
+        (params.SampleTraces, "sample_traces.top_p", 0, "params.yaml: sample_traces.top_p = 0"),
+        (params.SampleAnswers, "sample_answers.precision", "bf16", "sample_answers.precision = 'bf16'"),
+        (params.Shared, "proposal", "prior", "params.yaml: proposal = 'prior'.*'posterior' or 'initial'"),
+        (params.Shared, "prompts", "", "params.yaml: prompts = ''"),
+        (params.Evaluate, "evaluate.models", ["../best"], r"params.yaml: evaluate.models.0 = '../best'"),
+        (params.Evaluate, "evaluate.models", ["a", "a"], r"evaluate.models = \['a', 'a'\]: 'a' may stand there once"),
+        (params.Evaluate, "evaluate.models", [], r"params.yaml: evaluate.models = \[\]"),
+        (params.Evaluate, "evaluate.benchmarks", ["math500"], "evaluate.samples.math500 is missing, but evaluate.b"),
+        (params.Evaluate, "evaluate.samples", {"miniature_test": 0}, "evaluate.samples.miniature_test = 0"),
+        (params.Problems, "problems.slips", 0.9, r"params.yaml: problems: slips \+ guesses = 1.2"),
+        (params.Problems, "problems", 3, "params.yaml: problems = 3: should be a section"),
+        (params.Subsets, "subsets.final.size", 0, "params.yaml: subsets.final.size = 0: should be `all` or a number"),
+        (params.Subsets, "subsets.final.size", "some", "params.yaml: subsets.final.size = 'some'"),
+        (params.Subsets, "subsets.final.size", True, "params.yaml: subsets.final.size = True"),
+        (params.Subsets, "subsets.disjoint", True, "params.yaml: subsets: .*leaves no question for pi_0 and q"),
+        (params.Subsets, "subsets.final", 100, "params.yaml: subsets.final = 100"),
     ],
 )  # fmt: skip
-def test_a_bad_value_is_refused_by_name(cls, path, value, message):
+def test_a_bad_value_is_refused_by_name(cls, entry, value, message):
     with pytest.raises(ValueError, match=message):
-        cls.read(changed(path, value))
+        cls.read(changed(entry, value))
 
 
-def test_all_complaints_come_at_once():
+def test_a_benchmark_is_read_by_its_name():
+    document = changed("benchmark.other", {"questions": 5, "programs": 0.5, "seed": 3})
+    other = params.Benchmark.read(document, "other")
+    assert other == params.Benchmark(questions=5, programs=0.5, seed=3)
+    assert params.Benchmark.keys("other") == ("benchmark.other",)
+    with pytest.raises(ValueError, match=r"params.yaml: missing benchmark.absent"):
+        params.Benchmark.read(document, "absent")
+    with pytest.raises(ValueError, match=r"params.yaml: benchmark.other.questions = 0"):
+        params.Benchmark.read(changed("benchmark.other", {"questions": 0, "programs": 0, "seed": 0}), "other")
+
+
+def test_an_entry_of_a_trainings_own_section_wins_and_the_shared_one_holds_without_it():
+    # miniature.yaml: training.warmup_ratio 0.1; train_posterior.warmup_ratio 0.05
+    assert params.TrainInitial.read(DOCUMENT).warmup_ratio == 0.1
+    assert params.TrainPosterior.read(DOCUMENT).warmup_ratio == 0.05
+    assert params.TrainPosterior.read(without("train_posterior.warmup_ratio")).warmup_ratio == 0.1
+    assert params.TrainFinal.read(changed("train_final.epochs", 2)).epochs == 2
+
+
+def test_the_final_subset_is_all_or_a_number_and_may_be_kept_from_the_others():
+    assert params.Subsets.read(DOCUMENT).final.size == "all"
+    document = changed("subsets", {"final": {"size": 1000, "seed": 1}, "disjoint": True})
+    assert params.Subsets.read(document).final == params.FinalSubset(size=1000, seed=1)
+
+
+def test_models_are_an_open_list():
+    assert params.Evaluate.read(changed("evaluate.models", ["sft", "rft-2", "Qwen3.4B_x"])).models[2] == "Qwen3.4B_x"
+
+
+def test_a_class_names_the_entries_that_its_stage_reads():
+    assert params.Weigh.keys() == ("estimator", "seeds", "K", "template", "weigh")
+    assert params.TrainPosterior.keys() == ("hint", "template", "training", "train_posterior")
+    assert params.Report.keys() == ("report",)
+
+
+def test_an_evaluation_reads_its_own_n_and_no_list_of_what_is_evaluated():
+    assert params.Evaluate.keys("miniature_dev") == (
+        "evaluate.temperature",
+        "evaluate.top_p",
+        "evaluate.max_tokens",
+        "evaluate.precision",
+        "evaluate.untrained",
+        "evaluate.boxed_without_solution",
+        "evaluate.seed",
+        "evaluate.samples.miniature_dev",
+    )
+
+
+def test_all_errors_come_at_once():
     document = DOCUMENT | {"weigh": DOCUMENT["weigh"] | {"max_trace_tokens": 0, "ratio": 7}}
     with pytest.raises(ValueError, match="max_trace_tokens = 0") as caught:
         params.Weigh.read(document)
@@ -65,37 +222,24 @@ def test_all_complaints_come_at_once():
 def test_a_missing_section_or_entry_is_named():
     with pytest.raises(ValueError, match=r"params.yaml: missing K, weigh"):
         params.Weigh.read({key: value for key, value in DOCUMENT.items() if key not in ("K", "weigh")})
-    no_batch = {k: v for k, v in DOCUMENT["train_final"].items() if k != "batch_size"}
-    with pytest.raises(ValueError, match=r"train_final.batch_size: Field required"):
-        params.TrainFinal.read(DOCUMENT | {"train_final": no_batch})
+    with pytest.raises(ValueError, match=r"params.yaml: training.batch_size: Field required"):
+        params.TrainFinal.read(without("training.batch_size"))
 
 
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path, monkeypatch):
-    # dvc exp run -S train_final.learning_rate=2e-5 writes 2e-05, which YAML 1.1 readers take for a string
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("learning_rate: ", "learning_rate: 2e-05 # "))
+    # dvc exp run -S training.learning_rate=2e-5 writes 2e-05, which YAML 1.1 readers take for a string
+    (tmp_path / "params.yaml").write_text(TEXT.replace("learning_rate: ", "learning_rate: 2e-05 # "))
     monkeypatch.chdir(tmp_path)
-    assert read_params(params.TrainFinal).learning_rate == 2e-05
+    assert _settings.params(params.TrainFinal).learning_rate == 2e-05
 
 
-def test_the_check_before_a_run_finds_every_complaint_once(tmp_path, monkeypatch):
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text)
+def test_the_check_before_a_run_finds_every_error_once(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
-    assert complaints() == []
-    text = text.replace("estimator: acc", "estimator: best").replace("hint: solution", "hint: all")
+    assert _settings.config_errors() == []
+    text = TEXT.replace("estimator: acc", "estimator: best").replace("hint: solution", "hint: all")
     (tmp_path / "params.yaml").write_text(text.replace("K: 4", "K: many"))
-    found = complaints()
+    found = _settings.config_errors()
     assert len(found) == 3
     for start in ("params.yaml: estimator = 'best'", "params.yaml: hint = 'all'", "params.yaml: K = 'many'"):
         assert sum(line.startswith(start) for line in found) == 1
-
-
-def test_machine_yaml_is_optional_and_checked(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert machine().zero_stage == 2
-    Path("machine.yaml").write_text("train_ranks: 2\n")
-    assert machine().train_ranks == 2
-    Path("machine.yaml").write_text("train_ranks: 0\n")
-    with pytest.raises(ValueError, match=r"machine.yaml(.|\n)*train_ranks"):
-        machine()

@@ -343,7 +343,7 @@ class Evaluate(Sampling):
     @model_validator(mode="after")
     def _every_benchmark_has_an_n(self) -> Self:
         if without := [name for name in self.benchmarks if name not in self.samples]:
-            raise ValueError(f"samples.{without[0]} is missing, but benchmarks names {without[0]!r}")
+            raise ValueError(f"evaluate.samples.{without[0]} is missing, but evaluate.benchmarks names it")
         return self
 
     @classmethod
