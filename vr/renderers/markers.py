@@ -110,8 +110,8 @@ def judged_part(text: str, *, complete: bool, boxed_without_solution: bool) -> t
     `solution`: the first complete solution part, from the last begin marker before the first end marker that follows
         a begin marker. In a response that came to an end, a solution part without end marker is complete too, because
         generation stops at that marker.
-    `response`: the whole text of a response that came to an end without any solution part; a model that was never
-        taught the markers is judged by it.
+    `response`: the whole text of a response that came to an end without a begin marker of a solution; models that were
+        never taught the markers are judged by it.
     `box`: the last `\\boxed{...}` with balanced braces in the whole text.
     `nothing`: there is nothing to judge (the part is None).
 
@@ -125,7 +125,7 @@ def judged_part(text: str, *, complete: bool, boxed_without_solution: bool) -> t
     if end or (begin and complete):
         return _without_turn_end(solution.rpartition(BEGIN_SOLUTION)[2]), "solution"
     if complete:
-        return _without_turn_end(before), "response"
+        return _without_turn_end(before.partition(END_SOLUTION)[0]), "response"
     box = last_box(text) if boxed_without_solution else None
     return (None, "nothing") if box is None else (box, "box")
 

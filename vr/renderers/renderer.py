@@ -16,14 +16,20 @@ Where a token ends beside a marker depends on the tokenizer:
 Not covered: which rows are trained on, and their weights (training_rows.py, vr/method).
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from vr.renderers import markers
 from vr.renderers.example import Example
-from vr.renderers.tokenizer import decode, encode, encodings
+from vr.renderers.tokenizer import decode, encode, encodings, load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 Problem = Mapping[str, Any]
 """A row of tables.Problems: question, system, solution, reference, and problem_id for messages."""
@@ -62,6 +68,31 @@ class _Layout:
     """the begin marker before z, with the white space after it"""
     trace: tuple[int, int]
     answer: tuple[int, int] | None = None
+
+
+def load(model: str | Path, wording: Wording) -> "Renderer":
+    """A renderer with the tokenizer of a model directory.
+
+    Raises:
+        FileNotFoundError: `model` is no model directory.
+    """
+    return Renderer(load_tokenizer(model), wording)
+
+
+def warn_of_unknown_prompts(questions: pl.DataFrame, problems: pl.DataFrame, wording: Wording) -> None:
+    """Log a warning where held-out questions are asked with a system prompt that no training question has.
+
+    Args:
+        questions: held-out questions: problem_id, system (null: the wording's own).
+        problems: training questions: system.
+    """
+    system = pl.col("system").fill_null(wording.reasoner)
+    unknown = questions.filter(~system.is_in(problems.select(system).to_series().unique().implode()))
+    if unknown.height:
+        logger.warning(
+            "%d of %d questions are asked with a system prompt that no training question has, the first: %s",
+            unknown.height, questions.height, unknown["problem_id"][0],
+        )  # fmt: skip
 
 
 class Renderer:
