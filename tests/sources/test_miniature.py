@@ -1,23 +1,51 @@
-"""Promises of the embedded miniature's problems."""
+"""Promises of the embedded miniature's training questions and benchmarks."""
 
 import itertools
 import json
 import re
+import zlib
 from typing import Any
 
 import polars as pl
 import pytest
 
 from vr.renderers import markers
-from vr.sources import miniature
+from vr.settings import params
+from vr.sources import benchmarks, miniature
 from vr.tables import parquet, schemas
 
-SIZES: dict[str, Any] = {"train": 400, "dev": 60, "test": 60, "programs": 0.2, "slips": 0.3, "guesses": 0.3, "seed": 7}
+TRAIN = params.Problems(train=400, programs=0.2, slips=0.3, guesses=0.3, seed=7)
+HELD_OUT = params.Benchmark(questions=60, programs=0.2, seed=7)
+
+
+def made(**changes: Any) -> pl.DataFrame:
+    """Training questions with other settings."""
+    return miniature.problems(TRAIN.model_copy(update=changes))
+
+
+def held_out(name: str, **changes: Any) -> pl.DataFrame:
+    """A benchmark with other settings."""
+    return benchmarks.load(name, HELD_OUT.model_copy(update=changes))
 
 
 @pytest.fixture(scope="module")
 def problems() -> pl.DataFrame:
-    return miniature.problems(**SIZES)
+    return made()
+
+
+@pytest.fixture(scope="module")
+def dev() -> pl.DataFrame:
+    return held_out("miniature_dev")
+
+
+@pytest.fixture(scope="module")
+def reported() -> pl.DataFrame:
+    return held_out("miniature_test")
+
+
+@pytest.fixture(scope="module")
+def all_questions(problems: pl.DataFrame, dev: pl.DataFrame, reported: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([problems, dev, reported])
 
 
 def thoughts(frame: pl.DataFrame) -> list[str]:
@@ -26,6 +54,12 @@ def thoughts(frame: pl.DataFrame) -> list[str]:
 
 def answers(frame: pl.DataFrame) -> list[str]:
     return [markers.split_response(solution)[1] for solution in frame["solution"]]
+
+
+def digest(table: pl.DataFrame) -> int:
+    """A number that stands for all ids and questions."""
+    lines = (f"{problem_id} {question}" for problem_id, question in table.select("problem_id", "question").iter_rows())
+    return zlib.crc32("\n".join(lines).encode())
 
 
 def sums(frame: pl.DataFrame) -> pl.DataFrame:
@@ -48,24 +82,42 @@ def wrong_steps(thought: str) -> int:
     return sum(eval(left) != int(right) for left, right in (line.split("=") for line in thought.splitlines()))
 
 
-def test_the_table_keeps_its_schema_and_the_sizes_asked_for(problems: pl.DataFrame) -> None:
+def test_the_tables_keep_their_schemas_and_the_sizes_asked_for(
+    problems: pl.DataFrame, dev: pl.DataFrame, reported: pl.DataFrame
+) -> None:
     parquet.validate(problems, schemas.Problems, "problems")
-    counts = dict(problems.group_by("split").len().iter_rows())
-    assert counts == {split: SIZES[split] for split in ("train", "dev", "test")}
-    assert problems.filter(pl.col("split") != "train")["benchmark"].unique().to_list() == ["miniature"]
+    parquet.validate(dev, schemas.Benchmark, "miniature_dev")
+    parquet.validate(reported, schemas.Benchmark, "miniature_test")
+    assert (problems.height, dev.height, reported.height) == (400, 60, 60)
 
 
-def test_no_question_stands_twice_in_one_split_or_in_two(problems: pl.DataFrame) -> None:
-    assert problems["question"].n_unique() == problems.height
+def test_the_questions_and_their_ids_have_never_changed(
+    problems: pl.DataFrame, dev: pl.DataFrame, reported: pl.DataFrame
+) -> None:
+    # Results of different versions can be compared only while they are about the same questions.
+    first = [(table["problem_id"][0], table["question"][0]) for table in (problems, dev, reported)]
+    assert first == [
+        ("chain_sum-train-00000", "Compute 8+2+9+0-3."),
+        ("chain_sum-dev-00000", "Compute 1+1+9-5."),
+        ("chain_sum-test-00000", "Compute 4+0+3-7+2."),
+    ]
+    assert [digest(table) for table in (problems, dev, reported)] == [3656014218, 673651543, 3098561456]
 
 
-def test_the_share_of_programs_is_as_asked_in_each_split(problems: pl.DataFrame) -> None:
-    shares = problems.group_by("split").agg((pl.col("source") == "programs").mean())["source"]
-    assert shares.to_list() == pytest.approx([0.2] * 3)
+def test_no_question_stands_twice_in_one_table_or_in_two(all_questions: pl.DataFrame) -> None:
+    assert all_questions["question"].n_unique() == all_questions.height == 520
+    assert all_questions["problem_id"].n_unique() == 520
+
+
+def test_the_share_of_programs_is_as_asked_in_each_table(
+    problems: pl.DataFrame, dev: pl.DataFrame, reported: pl.DataFrame
+) -> None:
+    shares = [(table["source"] == "programs").mean() for table in (problems, dev, reported)]
+    assert shares == pytest.approx([0.2] * 3)
 
 
 def test_the_shares_of_slips_and_guesses_are_near_those_asked() -> None:
-    frame = sums(miniature.problems(**SIZES | {"train": 2000, "programs": 0.0, "dev": 1, "test": 1}))
+    frame = sums(made(train=2000, programs=0.0))
     texts = thoughts(frame)
     guesses = [text in miniature.GUESSES for text in texts]
     slips = [wrong_steps(text) == 1 for text, guess in zip(texts, guesses, strict=True) if not guess]
@@ -74,16 +126,16 @@ def test_the_shares_of_slips_and_guesses_are_near_those_asked() -> None:
 
 
 def test_shares_of_nought_and_one_leave_a_single_quality() -> None:
-    clean = miniature.problems(**SIZES | {"slips": 0.0, "guesses": 0.0})
+    clean = made(slips=0.0, guesses=0.0)
     assert not any(text in miniature.GUESSES for text in thoughts(clean))
     assert {wrong_steps(text) for text in thoughts(sums(clean))} == {0}
-    assert {wrong_steps(text) for text in thoughts(sums(miniature.problems(**SIZES | {"slips": 1.0, "guesses": 0.0})))}
-    guesses = miniature.problems(**SIZES | {"slips": 0.0, "guesses": 1.0})
+    assert {wrong_steps(text) for text in thoughts(sums(made(slips=1.0, guesses=0.0)))}
+    guesses = made(slips=0.0, guesses=1.0)
     assert set(thoughts(guesses)) == set(miniature.GUESSES)
 
 
 def test_a_slip_is_one_wrong_step_that_is_carried_to_the_end() -> None:
-    frame = sums(miniature.problems(**SIZES | {"slips": 1.0, "guesses": 0.0}))
+    frame = sums(made(slips=1.0, guesses=0.0))
     for thought, reference in zip(thoughts(frame), frame["reference"], strict=True):
         lines = thought.splitlines()
         assert wrong_steps(thought) == 1
@@ -92,47 +144,72 @@ def test_a_slip_is_one_wrong_step_that_is_carried_to_the_end() -> None:
             assert re.split(r"[+-]", following)[0] == line.split("=")[1]
 
 
-def test_every_sum_is_scored_right_by_reasoning_gyms_own_scorer(problems: pl.DataFrame) -> None:
+def test_every_sum_is_scored_right_by_reasoning_gyms_own_scorer(all_questions: pl.DataFrame) -> None:
     import reasoning_gym
 
     scorer = reasoning_gym.create_dataset("chain_sum", size=1, seed=0)
-    for row in sums(problems).iter_rows(named=True):
+    for row in sums(all_questions).iter_rows(named=True):
         assert str(eval(row["question"].removeprefix("Compute ").removesuffix("."))) == row["reference"]
         assert scorer.score_answer(row["reference"], {"answer": row["reference"], "metadata": {}}) == 1.0
 
 
-def test_the_answer_of_a_sum_is_its_boxed_reference_in_every_quality(problems: pl.DataFrame) -> None:
-    frame = sums(problems)
+def test_the_answer_of_a_sum_is_its_boxed_reference_in_every_quality(all_questions: pl.DataFrame) -> None:
+    frame = sums(all_questions)
     assert answers(frame) == [f"\\boxed{{{reference}}}" for reference in frame["reference"]]
 
 
-def test_every_program_passes_its_own_tests_in_every_quality(problems: pl.DataFrame) -> None:
-    frame = problems.filter(pl.col("source") == "programs")
+def test_every_program_passes_its_own_tests_in_every_quality(all_questions: pl.DataFrame) -> None:
+    frame = all_questions.filter(pl.col("source") == "programs")
     for answer, tests in zip(answers(frame), frame["tests"], strict=True):
         assert len(json.loads(tests)["inputs"]) >= 4
         assert run_program(answer, tests)
 
 
 def test_a_clean_thought_about_a_program_ends_in_the_form_that_the_answer_has() -> None:
-    frame = miniature.problems(**SIZES | {"programs": 1.0, "train": 100, "slips": 0.0, "guesses": 0.0})
+    frame = made(programs=1.0, train=100, slips=0.0, guesses=0.0)
     for thought, answer in zip(thoughts(frame), answers(frame), strict=True):
         factor, constant = thought.rpartition("=")[2].split("x+")
         assert f"return {factor} * x + {constant}\n" in answer
 
 
-def test_the_same_seed_gives_the_same_problems_and_another_seed_others(problems: pl.DataFrame) -> None:
-    assert miniature.problems(**SIZES).equals(problems)
-    assert not miniature.problems(**SIZES | {"seed": 8}).equals(problems)
+def test_held_out_questions_have_clean_thoughts(dev: pl.DataFrame, reported: pl.DataFrame) -> None:
+    for table in (dev, reported):
+        assert {wrong_steps(text) for text in thoughts(sums(table))} == {0}
+        assert not any(text in miniature.GUESSES for text in thoughts(table))
 
 
-def test_the_first_problems_of_a_split_do_not_depend_on_any_size(problems: pl.DataFrame) -> None:
-    smaller = miniature.problems(**SIZES | {"train": 100, "dev": 1})
-    train = pl.col("split") == "train"
-    assert smaller.filter(train).equals(problems.filter(train).head(100))
-    test = pl.col("split") == "test"
-    assert smaller.filter(test).equals(problems.filter(test))
+def test_the_same_seed_gives_the_same_questions_and_another_seed_others(
+    problems: pl.DataFrame, dev: pl.DataFrame
+) -> None:
+    assert made().equals(problems)
+    assert not made(seed=8).equals(problems)
+    assert held_out("miniature_dev").equals(dev)
+    assert not held_out("miniature_dev", seed=8).equals(dev)
 
 
-def test_more_programs_than_there_are_is_an_error_with_the_number() -> None:
-    with pytest.raises(ValueError, match=r"problems\.dev = 100000: programs has only \d+ questions"):
-        miniature.problems(**SIZES | {"dev": 100_000, "programs": 1.0, "train": 1})
+def test_the_first_questions_do_not_depend_on_how_many_there_are(
+    problems: pl.DataFrame, reported: pl.DataFrame
+) -> None:
+    assert made(train=100).equals(problems.head(100))
+    assert held_out("miniature_test", questions=7).equals(reported.head(7))
+
+
+def test_more_questions_than_there_are_is_an_error_with_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(miniature, "_TRIES", 60)  # give up early
+    with pytest.raises(
+        ValueError, match=r"benchmark\.miniature_dev\.questions = 100000: programs has only \d+ questions"
+    ):
+        held_out("miniature_dev", questions=100_000, programs=1.0)
+    with pytest.raises(
+        ValueError, match=r"benchmark\.miniature_dev\.questions = 9000: chain_sum has only [1-9]\d* quest"
+    ):
+        held_out("miniature_dev", questions=9_000, programs=0.0)
+    with pytest.raises(ValueError, match=r"problems\.train = 200000: programs has only \d+ questions"):
+        made(train=200_000, programs=1.0)
+
+
+def test_a_benchmark_that_is_not_there_is_an_error_with_those_that_are() -> None:
+    with pytest.raises(
+        ValueError, match=r"benchmark\.math: no such benchmark \(there are: miniature_dev, miniature_test"
+    ):
+        held_out("math")
