@@ -1,4 +1,4 @@
-"""params.yaml (what is computed), machine.yaml (how it runs) and the system prompts, read for a stage.
+"""params.yaml (what is computed) and machine.yaml (how it runs), read for a stage.
 
 The library reads no YAML: this module does, and hands it checked values.
 """
@@ -44,18 +44,6 @@ def machine() -> Machine:
     except ValidationError as error:
         items = ((".".join(map(str, item["loc"])), item) for item in error.errors())
         raise ValueError("\n".join(error_line("machine.yaml", entry, item) for entry, item in items)) from error
-
-
-def system_prompt(file: Path) -> str:
-    """The wording of a system prompt.
-
-    Raises:
-        ValueError: the file is empty.
-    """
-    text = file.read_text(encoding="utf-8").strip()
-    if not text:
-        raise ValueError(f"{file}: the prompt is empty")
-    return text
 
 
 def config_errors() -> list[str]:

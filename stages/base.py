@@ -6,8 +6,9 @@ Reads PROBLEMS and the PROMPTS folder (the miniature's tokenizer is trained on t
 import logging
 from pathlib import Path
 
+from stages._renderer import system_prompt
 from stages._run import run
-from stages._settings import params, system_prompt
+from stages._settings import params
 from vr.settings.params import Base
 from vr.sources import models
 from vr.tables import parquet, schemas

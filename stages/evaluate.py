@@ -10,48 +10,41 @@ from pathlib import Path
 
 import polars as pl
 
+from stages import _renderer
 from stages._run import counts, run, work_folder
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
 from vr.method import judging
-from vr.renderers import renderer
+from vr.renderers.renderer import warn_of_unknown_prompts
 from vr.settings.params import Evaluate
 from vr.tables import parquet, schemas
 
 
 def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained: Path, evals: Path) -> None:
     p, how = params(Evaluate), machine()
-    trained, shown = model.name not in p.untrained, wording(reasoner, untrained=untrained)
+    n, trained = p.samples[benchmark.stem], model.name not in p.untrained
     questions = parquet.read(benchmark, schemas.Benchmark)
-    asked = questions.join(pl.DataFrame({"sample": range(p.samples[benchmark.stem])}), how="cross")
+    asked = questions.join(pl.DataFrame({"sample": range(n)}), how="cross", maintain_order="left_right")
+    renderer = _renderer.load(model, reasoner=reasoner, untrained=untrained)
+    sampler = draws.Sampler(model, renderer, p, how)
     if trained:
-        renderer.warn_of_unknown_prompts(questions, parquet.read(problems, schemas.Problems, ("problem_id", "system")))
-    sampler = draws.Sampler(model, renderer.load(model, shown), p, how)
-    settings = p.model_dump() | {"samples": p.samples[benchmark.stem], "trained": trained}
-    with work_folder(evals, benchmark, problems, model, reasoner, untrained, settings) as folder:
-        drawn = pl.concat(
-            resume.resume(
-                folder / "drawn",
-                asked.height,
-                lambda indices: draws.responses(sampler, asked, p.seed, indices, trained=trained),
-                parquet.types(schemas.Evals, draws.RESPONSE),
-                shard_rows=how.shard_rows,
-            )
-        )
-        resume.write(
-            folder / "judged",
-            asked.height,
-            lambda indices: judging.responses(asked, drawn, indices, how, boxed_without_solution=p.boxed_without_solution),
-            evals,
-            schemas.Evals,
-            shard_rows=how.shard_rows,
-        )
+        training = parquet.read(problems, schemas.Problems, ("problem_id", "system"))
+        warn_of_unknown_prompts(questions, training, renderer.wording)
+
+    def drawn(indices: list[int]) -> draws.Draws:
+        return draws.responses(sampler, asked, p.seed, indices, trained=trained)
+
+    def judged(indices: list[int]) -> judging.Verdicts:
+        return judging.responses(asked, responses, indices, how, boxed_without_solution=p.boxed_without_solution)
+
+    settings = p.model_dump(exclude={"models", "benchmarks", "samples", "untrained"}) | {"n": n, "trained": trained}
+    with work_folder(evals, benchmark, model, reasoner, untrained, settings) as folder:
+        blocks = resume.resume(folder / "drawn", asked.height, drawn, draws.response_types(), shard_rows=how.shard_rows)
+        responses = pl.concat(blocks)
+        resume.write(folder / "judged", asked.height, judged, evals, schemas.Evals, shard_rows=how.shard_rows)
     frame = parquet.read(evals, schemas.Evals, ("outcome", "judged"))
-    logging.info(
-        "%s, %s: %d responses: %s; judged by: %s",
-        model.name, benchmark.stem, frame.height, counts(frame, "outcome"), counts(frame, "judged"),
-    )  # fmt: skip
+    logging.info("%d responses: %s; judged by: %s", frame.height, counts(frame, "outcome"), counts(frame, "judged"))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
+from stages import _renderer
 from stages._run import counts, run, work_folder
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
-from vr.renderers import renderer
 from vr.settings.params import SampleAnswers
 from vr.tables import keys, parquet, schemas
 from vr.tables.vocabulary import TRACE_KEY
@@ -26,8 +26,8 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: P
     finished = keys.with_problems(
         sampled.filter(pl.col("finish").cast(pl.String) == "marker"), parquet.read(problems, schemas.Problems)
     )
-    shown = wording(reasoner, template=p.template, proposal=keys.proposal_of(traces))
-    sampler = draws.Sampler(initial, renderer.load(initial, shown), p, how)
+    renderer = _renderer.load(initial, reasoner=reasoner, template=p.template, proposal=keys.proposal_of(traces))
+    sampler = draws.Sampler(initial, renderer, p, how)
     compute = partial(draws.answers, sampler, finished, p.samples)
     with work_folder(answers, problems, traces, initial, reasoner, p.model_dump()) as folder:
         total = finished.height * p.samples

@@ -8,11 +8,11 @@ import logging
 from functools import partial
 from pathlib import Path
 
+from stages import _renderer
 from stages._run import counts, run, work_folder
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
-from vr.renderers import renderer
 from vr.settings.params import SampleTraces
 from vr.tables import keys, parquet, schemas
 
@@ -21,8 +21,10 @@ def main(problems: Path, subset: Path, model: Path, reasoner: Path, posterior: P
     p, how = params(SampleTraces), machine()
     seed, proposal = keys.seed_of(traces), keys.proposal_of(traces)
     asked = keys.problems_of(problems, subset)
-    shown = wording(reasoner, posterior=posterior, hint=p.hint, template=p.template, proposal=proposal)
-    sampler = draws.Sampler(model, renderer.load(model, shown), p, how)
+    renderer = _renderer.load(
+        model, reasoner=reasoner, posterior=posterior, hint=p.hint, template=p.template, proposal=proposal
+    )
+    sampler = draws.Sampler(model, renderer, p, how)
     compute = partial(draws.traces, sampler, asked, seed, logps=p.posterior_logps == "sampler")
     with work_folder(traces, problems, subset, model, reasoner, posterior, p.model_dump()) as folder:
         resume.write(folder, asked.height, compute, traces, schemas.Traces, shard_rows=how.shard_rows)

@@ -7,10 +7,11 @@ The batch grows with the rows a question has, so that the number of steps is tha
 
 from pathlib import Path
 
+from stages import _renderer
 from stages._run import WORK, run
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines.training import trainer
-from vr.renderers import renderer, training_rows
+from vr.renderers import training_rows
 from vr.settings.params import TrainFinal
 from vr.tables import keys, parquet, schemas
 
@@ -22,7 +23,7 @@ def main(
     rows = training_rows.final_rows(
         parquet.read_batches(final_rows, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
         parquet.read(problems, schemas.Problems, ("problem_id", "question", "system")),
-        renderer.load(base, wording(reasoner)),
+        _renderer.load(base, reasoner=reasoner),
     )
     per_question = keys.rows_per_problem(final_rows, schemas.Final)
     result = trainer.train(

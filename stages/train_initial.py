@@ -6,10 +6,11 @@ Writes the model INITIAL, STATISTICS (what it was trained on, C among it) and CU
 
 from pathlib import Path
 
+from stages import _renderer
 from stages._run import WORK, run
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines.training import trainer
-from vr.renderers import renderer, training_rows
+from vr.renderers import training_rows
 from vr.settings.params import TrainInitial
 from vr.tables import keys
 
@@ -18,7 +19,9 @@ def main(
     problems: Path, subset: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path
 ) -> None:
     p = params(TrainInitial)
-    rows = training_rows.initial_rows(keys.read_subset(problems, subset), renderer.load(base, wording(reasoner)))
+    rows = training_rows.initial_rows(
+        keys.problem_batches_of(problems, subset), _renderer.load(base, reasoner=reasoner)
+    )
     result = trainer.train(rows, base, initial, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 

@@ -6,10 +6,11 @@ Writes the model Q, STATISTICS (what it was trained on, C among it) and CURVES (
 
 from pathlib import Path
 
+from stages import _renderer
 from stages._run import WORK, run
-from stages._settings import machine, params, wording
+from stages._settings import machine, params
 from vr.engines.training import trainer
-from vr.renderers import renderer, training_rows
+from vr.renderers import training_rows
 from vr.settings.params import TrainPosterior
 from vr.tables import keys
 
@@ -17,8 +18,8 @@ from vr.tables import keys
 def main(problems: Path, subset: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainPosterior)
     rows = training_rows.posterior_rows(
-        keys.read_subset(problems, subset),
-        renderer.load(base, wording(posterior=posterior, hint=p.hint, template=p.template)),
+        keys.problem_batches_of(problems, subset),
+        _renderer.load(base, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior"),
     )
     result = trainer.train(rows, base, q, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)

@@ -18,6 +18,7 @@ from vr.renderers.markers import END_SOLUTION
 from vr.renderers.renderer import Renderer
 from vr.settings.machine import Machine
 from vr.settings.params import Sampling
+from vr.tables import parquet, schemas
 
 Draws = Iterator[tuple[int, Row]]
 
@@ -68,7 +69,7 @@ def traces(sampler: Sampler, problems: pl.DataFrame, seed: int, indices: Sequenc
                 "seed": seed,
                 "trace_ids": drawn.ids,
                 "trace_tokens": len(drawn.ids),
-                "thought_tokens": drawn.thought_tokens,
+                "thought_tokens": drawn.before_marker,
                 "text": drawn.text,
                 "finish": drawn.finish,
                 "trace_logps": drawn.logps,
@@ -130,3 +131,9 @@ def responses(sampler: Sampler, asked: pl.DataFrame, seed: int, indices: Sequenc
     for index, drawn in sampler.draw(indices, request, end_marker=END_SOLUTION):
         text = drawn.text + (END_SOLUTION if drawn.finish == "marker" else "")
         yield index, {"text": text, "response_tokens": len(drawn.ids), "finish": drawn.finish}
+
+
+def response_types() -> dict[str, pl.DataType]:
+    """Name and Polars type of each entry of a response."""
+    of_evals = parquet.types(schemas.Evals)
+    return {name: of_evals[name] for name in ("text", "response_tokens", "finish")}

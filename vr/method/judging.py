@@ -4,6 +4,7 @@ The verifiers (vr/verify) know no table. Each function here gives the rows of so
 what vr/execution/resume.py asks for.
 """
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +16,7 @@ from vr.renderers.markers import judged_part, split_response
 from vr.settings.machine import Machine
 from vr.tables.vocabulary import ANSWER_KEY
 
+logger = logging.getLogger(__name__)
 QUESTION = ("verifier", "reference", "tests")
 """Columns of a question that its verifier needs."""
 Verdicts = Iterator[tuple[int, dict[str, Any]]]
@@ -73,6 +75,14 @@ def self_check(questions: pl.DataFrame, machine: Machine) -> pl.DataFrame:
         outcome=pl.Series([verdict.outcome for verdict in verdicts], dtype=pl.String),
         detail=pl.Series([verdict.detail for verdict in verdicts], dtype=pl.String),
     )
+
+
+def log_self_check(checked: pl.DataFrame) -> None:
+    """Say how many own solutions are correct, and name the first that is not."""
+    failed = checked.filter(pl.col("outcome") != "correct")
+    logger.info("own solutions: %d of %d correct", checked.height - failed.height, checked.height)
+    if failed.height:
+        logger.warning("%d not accepted by their own verifier, the first: %s", failed.height, failed.row(0))
 
 
 def _task(question: Mapping[str, Any], answer: str | None) -> verify.Task:

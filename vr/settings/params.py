@@ -281,6 +281,13 @@ class LikelihoodAcc(Params):
     """draws one of a trace's correct answers"""
 
 
+class LikelihoodReference(Params):
+    """Which seeds' likelihood terms are made out of the reference answer's log-prob."""
+
+    shared: ClassVar[tuple[str, ...]] = ("seeds",)
+    seeds: Seeds
+
+
 class Weigh(Params):
     """rho~ (Eq. 6 and 8, App. C.2)."""
 

@@ -4,7 +4,7 @@ Reading and validating are vr/tables/parquet.py's; this module alone knows `prob
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Generic, TypeVar, cast
@@ -13,7 +13,8 @@ import dataframely as dy
 import polars as pl
 
 from vr.tables import parquet
-from vr.tables.schemas import ProblemKey
+from vr.tables.schemas import ProblemKey, Problems, Subset
+from vr.tables.vocabulary import PROPOSALS
 
 T = TypeVar("T", bound=ProblemKey)
 
@@ -59,6 +60,46 @@ def _groups_of_problems(path: str | Path, schema: type[ProblemKey]) -> dict[str,
     return groups
 
 
+def problems_of(
+    problems: str | Path, subset: str | Path, columns: Sequence[str] | None = None
+) -> dy.DataFrame[Problems]:
+    """The problems of a subset, in the order of the table of problems.
+
+    Args:
+        problems: a table of `schemas.Problems`.
+        subset: a table of `schemas.Subset`.
+        columns: what to read, problem_id among it; None: all.
+
+    Raises:
+        FileNotFoundError, ValueError: as `parquet.read`; a problem of the subset that the table lacks.
+    """
+    return cast(dy.DataFrame[Problems], pl.concat(problem_batches_of(problems, subset, columns)))
+
+
+def problem_batches_of(
+    problems: str | Path, subset: str | Path, columns: Sequence[str] | None = None
+) -> Iterator[dy.DataFrame[Problems]]:
+    """`problems_of` a row group at a time: memory for one of them."""
+    wanted = parquet.read(subset, Subset)["problem_id"]
+    there = parquet.read(problems, Problems, ("problem_id",))["problem_id"]
+    if len(lost := wanted.filter(~wanted.is_in(there.to_list()))):
+        raise ValueError(f"{problems}: {len(lost)} problem(s) of {subset} are missing, the first: {lost[0]!r}")
+    for batch in parquet.read_batches(problems, Problems, columns):
+        yield cast(dy.DataFrame[Problems], batch.filter(pl.col("problem_id").is_in(wanted.to_list())))
+
+
+def rows_per_problem(path: str | Path, schema: type[ProblemKey]) -> int:
+    """How many rows each problem has, where all have the same number.
+
+    Raises:
+        ValueError: they do not.
+    """
+    rows = parquet.read(path, schema, schema.primary_key()).group_by("problem_id").len()
+    if rows["len"].n_unique() != 1:
+        raise ValueError(f"{path}: {rows['len'].min()} to {rows['len'].max()} rows a problem, not the same for all")
+    return int(rows["len"][0])
+
+
 def with_problems(rows: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
     """Each row with the columns of its problem, in the order of `rows`.
 
@@ -80,3 +121,15 @@ def seed_of(path: str | Path) -> int:
     if match is None:
         raise ValueError(f"{path}: the table's name should be seed=N.parquet")
     return int(match.group(1))
+
+
+def proposal_of(path: str | Path) -> str:
+    """The proposal in a table's path, as `posterior` in `traces/posterior/seed=3.parquet`.
+
+    Raises:
+        ValueError: the folder has another name.
+    """
+    name = Path(path).parent.name
+    if name not in PROPOSALS:
+        raise ValueError(f"{path}: the table's folder should be one of {', '.join(PROPOSALS)}")
+    return name

@@ -15,3 +15,5 @@ TRACE_KEY = ("problem_id", "seed")
 """Names one trace: its problem, and which of the K traces it is."""
 ANSWER_KEY = (*TRACE_KEY, "sample")
 """Names one of the M answers to a trace."""
+PROPOSALS = ("posterior", "initial")
+"""The models that traces can be drawn from; also folder names."""
