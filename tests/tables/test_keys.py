@@ -1,5 +1,7 @@
 """Rows are found by their problem, and seeds in the names of tables."""
 
+from pathlib import Path
+
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +24,60 @@ def test_the_seed_of_a_table_stands_in_its_name():
     assert keys.seed_of("data/traces/posterior/seed=12.parquet") == 12
     with pytest.raises(ValueError, match=r"seed=N\.parquet"):
         keys.seed_of("data/traces/12.parquet")
+
+
+def test_the_proposal_of_a_table_is_the_name_of_its_folder():
+    assert keys.proposal_of("data/traces/initial/seed=12.parquet") == "initial"
+    with pytest.raises(ValueError, match=r"traces/seed=1\.parquet: .* one of posterior, initial"):
+        keys.proposal_of("data/traces/seed=1.parquet")
+
+
+def tables_of(folder: Path, n: int, wanted: list[str]) -> tuple[Path, Path]:
+    """Problems 0 .. n-1 in row groups of 3, and a subset of problems."""
+    markers = "<|begin_of_thought|>t<|end_of_thought|><|begin_of_solution|>y<|end_of_solution|>"
+    frame = pl.DataFrame({"problem_id": [str(number) for number in range(n)]}).with_columns(
+        source=pl.lit("s"), question=pl.lit("1?"), system=None, reference=None, verifier=pl.lit("none"), tests=None,
+        solution=pl.lit(markers),
+    )  # fmt: skip
+    frame = parquet.validate(frame, schemas.Problems, "problems")
+    pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), folder / "problems", row_group_size=3)
+    parquet.write(pl.DataFrame({"problem_id": wanted}), folder / "subset", schemas.Subset)
+    return folder / "problems", folder / "subset"
+
+
+def test_the_problems_of_a_subset_come_in_the_order_of_the_problems(tmp_path):
+    problems, subset = tables_of(tmp_path, 10, ["7", "2", "1"])
+    assert keys.problems_of(problems, subset)["problem_id"].to_list() == ["1", "2", "7"]
+    assert keys.problems_of(problems, subset, ("problem_id", "source")).columns == ["problem_id", "source"]
+    batches = [batch["problem_id"].to_list() for batch in keys.problem_batches_of(problems, subset)]
+    assert batches == [["1", "2"], [], ["7"], []]
+
+
+def test_a_subset_of_a_table_without_rows_is_empty(tmp_path):
+    parquet.write_batches([], tmp_path / "problems", schemas.Problems)
+    parquet.write_batches([], tmp_path / "subset", schemas.Subset)
+    assert keys.problems_of(tmp_path / "problems", tmp_path / "subset").height == 0
+
+
+def test_a_problem_of_a_subset_that_is_missing_is_an_error_with_its_key(tmp_path):
+    problems, subset = tables_of(tmp_path, 3, ["2", "8", "9"])
+    for find in (keys.problems_of, keys.problem_batches_of):
+        with pytest.raises(ValueError, match=r"problems: 2 problem\(s\) of .*subset are missing, the first: '8'"):
+            find(problems, subset)
+
+
+def test_rows_per_problem_are_counted_and_must_be_equal(tmp_path):
+    def final(*rows: tuple[str, int]) -> Path:
+        frame = pl.DataFrame(rows, schema={"problem_id": pl.String, "row": pl.Int32}, orient="row").with_columns(
+            seed=None, origin=pl.lit("original"), weight=1.0, trace_ids=pl.lit([1]), answer_ids=pl.lit([2]),
+            text=pl.lit("t"),
+        )  # fmt: skip
+        parquet.write(frame, tmp_path / "final", schemas.Final)
+        return tmp_path / "final"
+
+    assert keys.rows_per_problem(final(("a", 0), ("a", 1), ("b", 0), ("b", 1)), schemas.Final) == 2
+    with pytest.raises(ValueError, match="final: problems have different numbers of rows: 1, 2"):
+        keys.rows_per_problem(final(("a", 0), ("a", 1), ("b", 0)), schemas.Final)
 
 
 def test_each_row_gets_the_columns_of_its_problem_in_the_order_of_the_rows():

@@ -1,6 +1,6 @@
-"""Finding rows by their problem, and what the name of a table says about its rows.
+"""Finding rows by their problem, and what the path of a table says about its rows.
 
-Reading and validating are vr/tables/parquet.py's; this module alone knows `problem_id` and the names of tables.
+vr/tables/parquet.py reads and validates, and knows neither `problem_id` nor how paths are made.
 """
 
 import re
@@ -73,19 +73,32 @@ def problems_of(
     Raises:
         FileNotFoundError, ValueError: as `parquet.read`; a problem of the subset that the table lacks.
     """
-    return cast(dy.DataFrame[Problems], pl.concat(problem_batches_of(problems, subset, columns)))
+    return _of_subset(parquet.read(problems, Problems, columns), _ids_of_subset(problems, subset))
 
 
 def problem_batches_of(
     problems: str | Path, subset: str | Path, columns: Sequence[str] | None = None
 ) -> Iterator[dy.DataFrame[Problems]]:
-    """`problems_of` a row group at a time: memory for one of them."""
-    wanted = parquet.read(subset, Subset)["problem_id"]
-    there = parquet.read(problems, Problems, ("problem_id",))["problem_id"]
-    if len(lost := wanted.filter(~wanted.is_in(there.to_list()))):
-        raise ValueError(f"{problems}: {len(lost)} problem(s) of {subset} are missing, the first: {lost[0]!r}")
-    for batch in parquet.read_batches(problems, Problems, columns):
-        yield cast(dy.DataFrame[Problems], batch.filter(pl.col("problem_id").is_in(wanted.to_list())))
+    """As `problems_of`, one row group at a time, in memory for one.
+
+    Raises:
+        FileNotFoundError, ValueError: as `problems_of`, before the first batch.
+    """
+    ids = _ids_of_subset(problems, subset)
+    return (_of_subset(batch, ids) for batch in parquet.read_batches(problems, Problems, columns))
+
+
+def _ids_of_subset(problems: str | Path, subset: str | Path) -> dy.DataFrame[Subset]:
+    ids = parquet.read(subset, Subset)
+    lost = ids.join(parquet.read(problems, Problems, ("problem_id",)), on="problem_id", how="anti")
+    if lost.height:
+        first = lost["problem_id"][0]
+        raise ValueError(f"{problems}: {lost.height} problem(s) of {subset} are missing, the first: {first!r}")
+    return ids
+
+
+def _of_subset(rows: dy.DataFrame[Problems], ids: dy.DataFrame[Subset]) -> dy.DataFrame[Problems]:
+    return cast(dy.DataFrame[Problems], rows.join(ids, on="problem_id", how="semi", maintain_order="left"))
 
 
 def rows_per_problem(path: str | Path, schema: type[ProblemKey]) -> int:
@@ -95,9 +108,10 @@ def rows_per_problem(path: str | Path, schema: type[ProblemKey]) -> int:
         ValueError: they do not.
     """
     rows = parquet.read(path, schema, schema.primary_key()).group_by("problem_id").len()
-    if rows["len"].n_unique() != 1:
-        raise ValueError(f"{path}: {rows['len'].min()} to {rows['len'].max()} rows a problem, not the same for all")
-    return int(rows["len"][0])
+    counts = rows["len"].unique().sort().to_list()
+    if len(counts) != 1:
+        raise ValueError(f"{path}: problems have different numbers of rows: {', '.join(map(str, counts)) or 'none'}")
+    return int(counts[0])
 
 
 def with_problems(rows: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
