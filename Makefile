@@ -1,5 +1,15 @@
 # `make repro` and `make test` are all that a newcomer needs; the rest is for those who change things.
-PYTHON ?= python3.11
+
+# The first interpreter that can hold the environment: it makes virtual environments and has the headers and the
+# compiler that two of the locked packages are built with. The committed figures come from Python 3.11.
+FITS := import ensurepip, os, shutil, sys, sysconfig, venv; \
+  sys.exit(not ((3, 11) <= sys.version_info < (3, 14) and shutil.which("cc") \
+  and os.path.exists(sysconfig.get_path("include") + "/Python.h")))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+  $$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
+NO_PYTHON := no Python 3.11, 3.12 or 3.13 with venv, C headers and a C compiler is on PATH \
+  (Debian, Ubuntu: apt install python3-venv python3-dev gcc; or name one: make PYTHON=/path/to/python3.12)
+
 # A GPU that answers decides which locked requirements are installed.
 HARDWARE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 # CPU builds of torch are not on the default index, but on PyTorch's own.
@@ -8,7 +18,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: repro test lint bench clean-work help
+.PHONY: repro check test lint bench clean-work help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,16 +30,28 @@ repro: .venv/installed-$(HARDWARE)  ## run what is out of date, print the result
 	@echo; python -m vr.report metrics.json; echo
 	@echo "report: $(CURDIR)/dvc_plots/index.html"
 
-test: .venv/installed-test lint  ## lint, types, unit tests, and real pipelines from end to end
-	python -m pytest
+# Tests marked `alone` run one by one; pytest's status 5 says that there are none. The others share two processes.
+define run_tests
+	python -m pytest -m "alone $(1)" || test $$? -eq 5
+	python -m pytest -n 2 --dist loadfile -m "not alone $(1)"
+endef
 
-lint: .venv/installed-test
+check: .venv/installed-test lint  ## lint, types and fast tests: under 90 seconds
+	$(call run_tests,and not slow)
+
+test: .venv/installed-test lint  ## lint, types, unit tests, and real pipelines from end to end
+	$(call run_tests,)
+
+lint: .venv/installed-test  ## lint, format and types; pre-commit runs the same
 	ruff check .
 	ruff format --check .
 	mypy
 
-.venv/installed-%: requirements/%.txt
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+.venv/bin/python:
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/installed-%: requirements/%.txt | .venv/bin/python
 	if [ $* = cpu ]; then \
 	  python -m pip install --no-deps --extra-index-url $(TORCH_CPU_INDEX) torch==2.13.0+cpu; fi
 	python -m pip install --no-deps -r $<
