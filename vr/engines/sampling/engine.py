@@ -1,9 +1,10 @@
 """vLLM engines: opened for one model, with the settings that make draws repeatable, and shut down.
 
-The start is made cheap, since a stage of the miniature draws for seconds: see `_without_garbage_collection` and
+The start is made cheap, since a stage of the miniature draws for seconds: see `_import_without_garbage_collection` and
 `_kv_cache_bytes`. What is drawn, and how, is not decided here (vr/engines/sampling/sampler.py).
 """
 
+import atexit
 import gc
 import os
 import threading
@@ -29,14 +30,14 @@ def open_engine(model: str | Path, precision: str, machine: Machine) -> Iterator
         FileNotFoundError: no such model.
     """
     tokenizer.require_model(model)
-    with _without_garbage_collection():
+    with _import_without_garbage_collection():
         settings = engine_settings(model, precision, machine)  # first: it sets what vLLM reads while it is imported
         from vllm import EngineArgs, LLMEngine  # seconds: only where a model is sampled from
 
         config = EngineArgs(**settings).create_engine_config()
-        if not gpus():
-            config.cache_config.kv_cache_memory_bytes = _kv_cache_bytes(config)
-        engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
+    if not gpus():
+        config.cache_config.kv_cache_memory_bytes = _kv_cache_bytes(config)
+    engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
     _wake_at_death(engine.engine_core)
     try:
         yield engine
@@ -45,14 +46,19 @@ def open_engine(model: str | Path, precision: str, machine: Machine) -> Iterator
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Imports make very many objects that stay: the collector would search them all in vain, again and again."""
+def _import_without_garbage_collection() -> Iterator[None]:
+    """Spare the garbage collector the objects of vLLM's thousands of modules, which all stay to the end.
+
+    Otherwise it searches them in vain: several times during the import, at the engine's start and at the exit of the
+    interpreter, which takes 4 of 15 seconds of processor time for one short text.
+    """
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         gc.enable()
+    gc.freeze()
+    atexit.register(gc.freeze)
 
 
 def _kv_cache_bytes(config: Any) -> int:
