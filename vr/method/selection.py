@@ -11,7 +11,9 @@ The table is made for a block of questions at a time, so memory grows neither wi
 Not here: the weights themselves (weights.py), which ids a text has (vr/renderers).
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import dataframely as dy
 import polars as pl
@@ -51,18 +53,16 @@ def build(
         ValueError: a question without weights, or a weighed trace that `traces` lacks.
     """
     selected = _selected(weights, settings.selection)
-    for frame in problems:
-        for block in frame.iter_slices(_QUESTIONS_AT_ONCE):
-            of_block = _of_block(selected, block)
-            references = _references(block, renderer)
-            rows = pl.concat(
-                [
-                    _trace_rows(of_block.filter(~pl.col("falls_back")), traces, likelihood, references, renderer),
-                    _own_rows(_own_places(of_block, mix=settings.mix), references),
-                ]
-            )
-            order = block.select("problem_id").with_row_index("question")
-            yield rows.join(order, on="problem_id").sort("question", "row").drop("question")
+    for references in _references_of_blocks(problems, renderer):
+        of_block = _of_block(selected, references)
+        rows = pl.concat(
+            [
+                _trace_rows(of_block.filter(~pl.col("falls_back")), traces, likelihood, references, renderer),
+                _own_rows(_own_places(of_block, mix=settings.mix), references),
+            ]
+        )
+        order = references.select("problem_id").with_row_index("question")
+        yield rows.join(order, on="problem_id").sort("question", "row").drop("question")
 
 
 def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:
@@ -75,11 +75,23 @@ def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:
     return traces.select(*TRACE_KEY, "weight", "falls_back", row=row)
 
 
-def _of_block(selected: pl.DataFrame, block: pl.DataFrame) -> pl.DataFrame:
-    lost = block.join(selected, on="problem_id", how="anti", maintain_order="left")["problem_id"]
+def _of_block(selected: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    lost = questions.join(selected, on="problem_id", how="anti", maintain_order="left")["problem_id"]
     if len(lost):
         raise ValueError(f"weights: {len(lost)} question(s) are missing, the first: {lost[0]!r}")
-    return selected.join(block, on="problem_id", how="semi")
+    return selected.join(questions, on="problem_id", how="semi")
+
+
+def _references_of_blocks(problems: Iterable[dy.DataFrame[Problems]], renderer: Renderer) -> Iterator[pl.DataFrame]:
+    """`_references` block by block. The next block is encoded while the caller works on this one."""
+    blocks = (block for frame in problems for block in frame.iter_slices(_QUESTIONS_AT_ONCE))
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[pl.DataFrame]] = deque()
+        for block in blocks:
+            waiting.append(thread.submit(_references, block, renderer))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
 
 
 def _references(block: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
