@@ -1,0 +1,49 @@
+"""One question of a run with its K traces and their weights, as text for a README or a terminal.
+
+It is the first question on which the weights decide something: some trace has no weight, and at least two have some.
+"""
+
+import dataframely as dy
+import polars as pl
+
+from vr.tables.schemas import Problems, Traces, Weights
+from vr.tables.vocabulary import TRACE_KEY
+
+_WIDTH = 100  # characters of a line of a trace
+
+
+def question_text(
+    problems: dy.DataFrame[Problems], traces: dy.DataFrame[Traces], weights: dy.DataFrame[Weights]
+) -> str:
+    """The question, its reference, and a block for each trace; the chosen one has a star.
+
+    Args:
+        problems: problem_id, question, reference.
+        traces: of the weighed seeds: problem_id, seed, text.
+        weights: of all weighed traces.
+    """
+    problem_id = _telling_question(weights)
+    problem = problems.filter(problem_id=problem_id).row(0, named=True)
+    rows = weights.filter(problem_id=problem_id).join(traces, on=TRACE_KEY, validate="1:1").sort("seed")
+    reference = f" (answer: {problem['reference']})" if problem["reference"] else ""
+    return "\n".join([f"{problem['question']}{reference}", *(_trace(row) for row in rows.iter_rows(named=True))])
+
+
+def _telling_question(weights: dy.DataFrame[Weights]) -> str:
+    weight = pl.col("weight")
+    decided = weights.group_by("problem_id", maintain_order=True).agg(
+        (weight == 0).any().alias("some_without"), (weight > 0).sum().alias("n_with")
+    )
+    telling = decided.filter(pl.col("some_without") & (pl.col("n_with") > 1))
+    return str((telling if telling.height else decided)["problem_id"][0])
+
+
+def _trace(row: dict[str, object]) -> str:
+    """One trace under a line with its numbers."""
+    numbers = (("log ratio", row["log_ratio"]), ("log likelihood", row["log_likelihood"]))
+    shown = [f"{name} {value:+.3f}" for name, value in numbers if isinstance(value, float)]
+    why = [str(row["reason"]).replace("_", " ")] if row["reason"] else []
+    lines = [line[:_WIDTH] for line in str(row["text"]).strip().splitlines() if line.strip()]
+    star = "*" if row["chosen"] else " "
+    head = f"{star} seed {row['seed']}  weight {row['weight']:.3f}   {', '.join([*shown, *why])}"
+    return "\n".join([head, *(f"      {line}" for line in lines)])
