@@ -1,6 +1,7 @@
 """The data of the figures, with values worked out by hand."""
 
 import polars as pl
+import pytest
 
 from vr.report import figures
 
@@ -13,15 +14,17 @@ def weights(*log_ratios_total: float | None) -> pl.DataFrame:
     )
 
 
-def logps(*rows: tuple[int, int, float | None]) -> pl.DataFrame:
-    """Of the same traces, the last first: (trace_tokens, answer_tokens, answer_logp_sum)."""
-    frame = pl.DataFrame(rows, ["trace_tokens", "answer_tokens", "answer_logp_sum"], orient="row")
-    return frame.with_columns(problem_id=pl.lit("a"), seed=pl.int_range(pl.len())).reverse()
+def traces(log_ratios_total: list[float | None], rows: list[tuple[int, int, float | None]]) -> figures.Traces:
+    """Of the same traces, the last first: (trace_tokens, answer_tokens, log-likelihood of the answer)."""
+    frame = pl.DataFrame(rows, ["trace_tokens", "answer_tokens", "log_likelihood"], orient="row")
+    frame = frame.with_columns(problem_id=pl.lit("a"), seed=pl.int_range(pl.len())).reverse()
+    per_token = frame.with_columns(pl.col("log_likelihood") / pl.col("answer_tokens"))
+    return figures.Traces(weights(*log_ratios_total), frame, total=frame, per_token=per_token)
 
 
-def test_trace_points_join_weights_and_log_probs_by_key_and_hold_totals_and_values_per_token():
+def test_trace_points_join_tables_by_key_and_hold_totals_and_values_per_token():
     # trace 0: y* of 2 tokens with -2 in all, -1 a token; trace 1: 3 tokens, -6, -2
-    points, _ = figures.trace_points(weights(-10.0, -20.0), logps((9, 2, -2.0), (5, 3, -6.0)), seed=0)
+    points, _ = figures.trace_points(traces([-10.0, -20.0], [(9, 2, -2.0), (5, 3, -6.0)]), seed=0)
     assert points.columns == [
         "problem_id", "seed", "trace_tokens", "log_ratio_total", "log_ratio",
         "answer_tokens", "answer_log_likelihood_total", "answer_log_likelihood", "weight",
@@ -33,8 +36,8 @@ def test_trace_points_join_weights_and_log_probs_by_key_and_hold_totals_and_valu
 
 
 def test_traces_without_log_ratio_or_answer_likelihood_are_left_out_and_counted():
-    of = logps((9, 2, -2.0), (5, 3, None), (7, 3, -1.0), (7, 3, None))
-    points, counts = figures.trace_points(weights(-10.0, -20.0, None, None), of, seed=0)
+    of = traces([-10.0, -20.0, None, None], [(9, 2, -2.0), (5, 3, None), (7, 3, -1.0), (7, 3, None)])
+    points, counts = figures.trace_points(of, seed=0)
     assert points["seed"].to_list() == [0]
     assert counts == {
         "traces": 4, "plotted": 1, "without_log_ratio": 2, "without_answer_log_likelihood": 1, "not_drawn": 0,
@@ -43,9 +46,14 @@ def test_traces_without_log_ratio_or_answer_likelihood_are_left_out_and_counted(
 
 def test_of_many_traces_some_are_drawn_and_the_others_counted(monkeypatch):
     monkeypatch.setattr(figures, "MAX_POINTS", 2)
-    points, counts = figures.trace_points(weights(*[-1.0] * 5), logps(*[(5, 3, -1.0)] * 5), seed=0)
+    points, counts = figures.trace_points(traces([-1.0] * 5, [(5, 3, -1.0)] * 5), seed=0)
     assert points.height == 2
     assert (counts["plotted"], counts["not_drawn"]) == (2, 3)
+
+
+def test_a_weighed_trace_without_lengths_is_an_error_that_names_it():
+    with pytest.raises(ValueError, match=r"logps of the initial model: 1 weighed trace.*'problem_id': 'a', 'seed': 1"):
+        figures.trace_points(traces([-1.0, -1.0], [(5, 3, -1.0)]), seed=0)
 
 
 def test_the_histogram_counts_every_question_once():

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vr.report import metrics
-from vr.report.results_table import results_table
+from vr.report import metrics, results_table
 from vr.settings.params import Report
 
 RIGHT, WRONG = "correct", "wrong"
@@ -73,21 +72,21 @@ def both() -> metrics.Headlines:
 
 
 def test_the_table_shows_percent_with_intervals_and_a_signed_gain():
-    lines = results_table(both()).splitlines()
+    lines = results_table.markdown(both()).splitlines()
     assert "| b         | initial             | 0.0    | 0.0 to 0.0" in lines[2]
     assert "| +100.0 | +100.0 to +100.0 |" in lines[4]
 
 
 def test_a_model_of_which_nothing_was_judged_is_shown_as_such():
     found = metrics.headlines({("base", "b"): evals({"a": ["timeout"]})}, settings(1))
-    assert "not judged" in results_table(found)
+    assert "not judged" in results_table.markdown(found)
 
 
 def test_the_command_prints_the_table_of_a_metrics_file(tmp_path: Path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(both()))
     done = subprocess.run([sys.executable, "-m", "vr.report", path], capture_output=True, text=True, check=True)
-    assert done.stdout == results_table(both()) + "\n"
+    assert done.stdout == results_table.markdown(both()) + "\n"
 
 
 def test_the_command_without_a_file_says_how_it_is_used(tmp_path: Path):

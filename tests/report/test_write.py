@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vr.report.write import Places, write
+from vr.report.write import Places, Traces, write
 from vr.settings.params import Report
 
 
@@ -17,13 +17,14 @@ def evals(outcome: str) -> pl.DataFrame:
 def test_the_report_is_headlines_details_and_plots(tmp_path: Path):
     weights = pl.DataFrame({"problem_id": ["a"], "seed": [0], "log_ratio": [-1.0], "log_ratio_total": [-5.0],
                             "weight": [1.0], "reason": [""]})  # fmt: skip
-    logps = pl.DataFrame({"problem_id": ["a"], "seed": [0], "trace_tokens": [5], "answer_logp_sum": [-6.0],
-                          "answer_tokens": [3]})  # fmt: skip
+    logps = pl.DataFrame({"problem_id": ["a"], "seed": [0], "trace_tokens": [5], "answer_tokens": [3]})
+    total, per_token = (logps.with_columns(log_likelihood=pl.lit(value)) for value in (-6.0, -2.0))
     places = Places(tmp_path / "metrics.json", tmp_path / "details.json", tmp_path / "plots" / "report")
     places.plots.mkdir(parents=True)
     (places.plots / "of_an_earlier_version.csv").write_text("x\n1\n")
     evaluated = {("initial", "b"): evals("wrong"), ("final", "b"): evals("correct")}
-    headlines = write(evaluated, weights, logps, Report(pass_at=[1], bootstrap=100, seed=0), places)
+    traces = Traces(weights, logps, total=total, per_token=per_token)
+    headlines = write(evaluated, traces, Report(pass_at=[1], bootstrap=100, seed=0), places)
     assert json.loads(places.metrics.read_text()) == headlines
     assert headlines["b"]["final_minus_initial"]["avg_at_n"] == 1.0
     details = json.loads(places.details.read_text())

@@ -14,7 +14,6 @@ import hashlib
 import dataframely as dy
 import polars as pl
 
-from vr.settings.params import Estimator
 from vr.tables import parquet
 from vr.tables.schemas import Answers, Likelihood, Logps, Traces, Verifications
 from vr.tables.vocabulary import ANSWER_KEY, JUDGED, TRACE_KEY
@@ -61,7 +60,7 @@ def accuracy(
     return parquet.validate(frame.select(Likelihood.column_names()), Likelihood, "likelihood")
 
 
-def reference_likelihood(logps_initial: dy.DataFrame[Logps], estimator: Estimator) -> dy.DataFrame[Likelihood]:
+def reference_likelihood(logps_initial: dy.DataFrame[Logps], estimator: str) -> dy.DataFrame[Likelihood]:
     """l_k of the estimators gml, l and uniform.
 
     Args:

@@ -4,13 +4,29 @@ Figure 4 plots totals over a trace or an answer: they show the length bias that 
 beside them are ours. Figure 1, the loss curves, is written by the trainer.
 """
 
+from dataclasses import dataclass
+
 import dataframely as dy
 import polars as pl
 
 from vr.method.weights import effective_sample_size
 from vr.report.metrics import Headlines
-from vr.tables.schemas import Logps, Weights
+from vr.tables.schemas import Likelihood, Logps, Weights
 from vr.tables.vocabulary import TRACE_KEY
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is known of the weighed traces, joined by key."""
+
+    weights: dy.DataFrame[Weights]
+    logps_initial: dy.DataFrame[Logps]
+    """under pi_0: problem_id, seed, trace_tokens, answer_tokens"""
+    total: dy.DataFrame[Likelihood]
+    """of estimator l, log pi_0(y* | x, z_k): problem_id, seed, log_likelihood"""
+    per_token: dy.DataFrame[Likelihood]
+    """of estimator gml, the same per token of y*: problem_id, seed, log_likelihood"""
+
 
 MAX_POINTS = 4000  # a scatter plot with more points is slow in a browser and no clearer
 
@@ -28,14 +44,10 @@ def pass_at_k_points(headlines: Headlines) -> pl.DataFrame:
     )
 
 
-def trace_points(
-    weights: dy.DataFrame[Weights], logps_initial: dy.DataFrame[Logps], seed: int
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Figure 4: trace length against log ratio, answer length against answer log-likelihood, of each trace.
+def trace_points(traces: Traces, seed: int) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Figure 4: trace length against log ratio, answer length against answer log-likelihood, of each weighed trace.
 
     Args:
-        weights: problem_id, seed, log_ratio, log_ratio_total, weight.
-        logps_initial: under pi_0: problem_id, seed, trace_tokens, answer_logp_sum, answer_tokens.
         seed: draws MAX_POINTS traces where there are more.
 
     Returns:
@@ -43,27 +55,44 @@ def trace_points(
         answer_log_likelihood_total, answer_log_likelihood, weight; log-probs in nats, or nats a token), and how many
         traces there are, were plotted and were left out, for which reason.
     """
-    total = pl.col("answer_logp_sum")
-    traces = weights.join(logps_initial, on=TRACE_KEY, how="inner", validate="1:1").select(
-        *TRACE_KEY,
-        "trace_tokens",
-        "log_ratio_total",
-        "log_ratio",
-        "answer_tokens",
-        answer_log_likelihood_total=total,
-        answer_log_likelihood=total / pl.col("answer_tokens"),
-        weight="weight",
-    )
-    with_ratio = traces.drop_nulls(["log_ratio", "log_ratio_total"])
-    complete = with_ratio.drop_nulls("answer_log_likelihood")
+    joined = _with_lengths_and_likelihoods(traces)
+    with_ratio = joined.drop_nulls(["log_ratio", "log_ratio_total"])
+    complete = with_ratio.drop_nulls(["answer_log_likelihood", "answer_log_likelihood_total"])
     points = complete.sample(min(MAX_POINTS, complete.height), seed=seed).sort(TRACE_KEY)
     return points, {
-        "traces": traces.height,
+        "traces": joined.height,
         "plotted": points.height,
-        "without_log_ratio": traces.height - with_ratio.height,
+        "without_log_ratio": joined.height - with_ratio.height,
         "without_answer_log_likelihood": with_ratio.height - complete.height,
         "not_drawn": complete.height - points.height,
     }
+
+
+def _with_lengths_and_likelihoods(traces: Traces) -> pl.DataFrame:
+    """One row per weighed trace.
+
+    Raises:
+        ValueError: a weighed trace is missing from another table.
+    """
+    lengths = traces.logps_initial.select(*TRACE_KEY, "trace_tokens", "answer_tokens")
+    total = traces.total.select(*TRACE_KEY, answer_log_likelihood_total="log_likelihood")
+    per_token = traces.per_token.select(*TRACE_KEY, answer_log_likelihood="log_likelihood")
+    joined = traces.weights.select(*TRACE_KEY, "log_ratio_total", "log_ratio", "weight")
+    for table, name in (
+        (lengths, "logps of the initial model"),
+        (total, "likelihood l"),
+        (per_token, "likelihood gml"),
+    ):
+        if (lost := joined.join(table, on=TRACE_KEY, how="anti")).height:
+            first = lost.select(TRACE_KEY).row(0, named=True)
+            raise ValueError(f"{name}: {lost.height} weighed trace(s) are missing, the first: {first}")
+        joined = joined.join(table, on=TRACE_KEY, validate="1:1")
+    return joined.select(
+        *TRACE_KEY,
+        *("trace_tokens", "log_ratio_total", "log_ratio"),
+        *("answer_tokens", "answer_log_likelihood_total", "answer_log_likelihood"),
+        "weight",
+    )
 
 
 def ess_histogram(weights: dy.DataFrame[Weights], bins: int = 20) -> pl.DataFrame:

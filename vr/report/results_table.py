@@ -6,7 +6,7 @@ from typing import Any
 _COLUMNS = ("benchmark", "model", "Avg@n", "95 % interval", "n", "questions", "Pass@k")
 
 
-def results_table(headlines: Mapping[str, Mapping[str, Any]]) -> str:
+def markdown(headlines: Mapping[str, Mapping[str, Any]]) -> str:
     """One row per benchmark and model, in percent.
 
     Args:

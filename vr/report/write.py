@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dataframely as dy
-
 from vr.method.weights import summary
 from vr.report import figures, metrics
+from vr.report.figures import Traces
 from vr.settings.params import Report
 from vr.tables.files import atomic_file, atomic_folder
-from vr.tables.schemas import Logps, Weights
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,7 @@ class Places:
 
 def write(
     evals: metrics.EvalsOf,
-    weights: dy.DataFrame[Weights],
-    logps_initial: dy.DataFrame[Logps],
+    traces: Traces,
     settings: Report,
     places: Places,
 ) -> metrics.Headlines:
@@ -37,20 +34,22 @@ def write(
 
     Args:
         evals: the evaluation of each (model, benchmark).
-        weights: of all weighed traces.
-        logps_initial: of those traces under pi_0: problem_id, seed, trace_tokens, answer_logp_sum, answer_tokens.
+        traces: what is known of the weighed traces.
 
     Returns:
-        The headlines, for `results_table`.
+        The headlines, for `results_table.markdown`.
+
+    Raises:
+        ValueError: a weighed trace is missing from another table of `traces`.
     """
     headlines = metrics.headlines(evals, settings)
-    points, plotted = figures.trace_points(weights, logps_initial, settings.seed)
+    points, plotted = figures.trace_points(traces, settings.seed)
     with atomic_folder(places.plots) as folder:
         figures.pass_at_k_points(headlines).write_csv(folder / "pass_at_k.csv")
         points.write_csv(folder / "traces.csv")
-        figures.ess_histogram(weights).write_csv(folder / "effective_sample_size.csv")
+        figures.ess_histogram(traces.weights).write_csv(folder / "effective_sample_size.csv")
     _write_json(headlines, places.metrics)
-    found = {"evals": metrics.details(evals, settings), "weights": summary(weights), "figure_4": plotted}
+    found = {"evals": metrics.details(evals, settings), "weights": summary(traces.weights), "figure_4": plotted}
     _write_json(found, places.details)
     return headlines
 
