@@ -1,16 +1,14 @@
-"""One training process (a rank): LLaMA-Factory's own supervised training, with this project's loss.
+"""One training process (a rank): LLaMA-Factory's supervised training with this project's loss.
 
-Started by vr/training.py as `python -m vr.training_worker JOB`, JOB a JSON file: `arguments`, LLaMA-Factory's, and
-`denominator`, see `weighted_trainer`. Needs the rank variables that torch.distributed reads. Everything but the loss
-and the bookkeeping of checkpoints is LLaMA-Factory, transformers and DeepSpeed as they are.
-B rows, T tokens, V vocabulary.
+Run by launch.py as `python -m vr.engines.training.worker JOB PARENT`: JOB is the file that job.py writes, PARENT the
+process id of the caller, with which this process ends. The rank variables that torch.distributed reads must be set.
+Everything but the loss, the batches, and the bookkeeping of checkpoints is LLaMA-Factory, transformers and DeepSpeed.
 """
 
 import json
 import os
 import shutil
 import sys
-import threading
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,58 +16,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-from vr.engines.training.training_set import IGNORED
+from vr.engines.training.batches import ByLength, collate, weights_of
+from vr.engines.training.loss import IGNORED, logits_at, next_tokens, weighted_nll, weighted_tokens
+from vr.execution.processes import end_with_parent
 
 COMPLETE = "complete"
-"""The file whose presence says that a checkpoint was written to its end by every rank."""
-CHUNK_ELEMENTS = 1 << 26
-"""Logits that are held in fp32 at once: 256 MiB, against 20 GB for 32,768 tokens of Qwen's 151,936."""
-
-
-def weighted_nll(logits_BTV: torch.Tensor, labels_BT: torch.Tensor, weights_B: torch.Tensor) -> torch.Tensor:
-    """sum_i w_i nll_i, nats, fp32: nll_i summed over the tokens of row i whose label is not `IGNORED`.
-
-    The logits at t predict the label at t + 1. The log-softmax is taken in fp32, in chunks of tokens that are
-    recomputed in the backward pass where there is more than one.
-    """
-    targets_N = functional.pad(labels_BT[:, 1:], (0, 1), value=IGNORED).reshape(-1)
-    weights_N = weights_B.float().repeat_interleave(labels_BT.shape[1])
-    logits_NV = logits_BTV.reshape(-1, logits_BTV.shape[-1])
-    chunk = max(1, CHUNK_ELEMENTS // logits_NV.shape[1])
-    pieces = list(zip(*(tensor.split(chunk) for tensor in (logits_NV, targets_N, weights_N)), strict=True))
-    if len(pieces) == 1:
-        return _weighted_nll(*pieces[0])
-    return torch.stack([checkpoint(_weighted_nll, *piece, use_reentrant=False) for piece in pieces]).sum()
-
-
-def _weighted_nll(logits_NV: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor) -> torch.Tensor:
-    nll_N = functional.cross_entropy(logits_NV.float(), targets_N, ignore_index=IGNORED, reduction="none")
-    return (nll_N * weights_N).sum()
-
-
-def weighted_tokens(labels_BT: torch.Tensor, weights_B: torch.Tensor) -> torch.Tensor:
-    """sum_i w_i tokens_i: what `weighted_nll` sums over, float64."""
-    return (labels_BT[:, 1:].ne(IGNORED).sum(dim=1) * weights_B.double()).sum()
-
-
-class _WeightsAsBits:
-    """A collator that carries each row's weight as the bits of a float64.
-
-    LLaMA-Factory's collator and transformers' `_prepare_input` cast every float of a batch to the training precision:
-    in bf16 a weight of 0.3 would become 0.30078. Integers are left alone.
-    """
-
-    def __init__(self, collate: Any) -> None:
-        self.collate = collate
-
-    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        weights = [feature.pop("weight") for feature in features]
-        batch = self.collate(features)
-        batch["weight"] = torch.tensor(weights, dtype=torch.float64).view(torch.int64)
-        return batch
+"""The file whose presence says that every rank has written the whole checkpoint."""
+_NOT_NEEDED = ("matplotlib", "scipy")
+"""Modules that the libraries import if they can, that training does not use, and that take long to import."""
 
 
 def weighted_trainer(base: type, denominator: float | None) -> type:
@@ -86,16 +41,27 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
     """
 
     class WeightedTrainer(base):
-        def __init__(self, *args: Any, data_collator: Any, **kwargs: Any) -> None:
-            super().__init__(*args, data_collator=_WeightsAsBits(data_collator), **kwargs)
+        def __init__(self, *args: Any, data_collator: Any, train_dataset: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            super().__init__(*args, data_collator=collate, train_dataset=train_dataset.with_format("numpy"), **kwargs)
             # True: the loss is divided by the step's D alone, not by the number of accumulation steps as well.
             self.model_accepts_loss_kwargs = True
+            for callback in _without_printing(self):
+                self.add_callback(callback)
             self.add_callback(_checkpoint_bookkeeping())
+
+        def get_train_dataloader(self) -> Any:
+            loader = super().get_train_dataloader()
+            ranks, micro_batch = self.accelerator.num_processes, self.args.per_device_train_batch_size
+            step = ranks * micro_batch * self.args.gradient_accumulation_steps
+            lengths = _lengths(self.train_dataset)
+            rows = ByLength(loader.get_sampler(), lengths, ranks=ranks, micro_batch=micro_batch, step=step)
+            loader.set_sampler(rows)
+            return loader
 
         def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> torch.Tensor:
             if denominator is not None:
                 return torch.tensor(denominator, device=device)
-            counts = [weighted_tokens(batch["labels"], _weights(batch["weight"])) for batch in batch_samples]
+            counts = [weighted_tokens(batch["labels"], weights_of(batch["weight"])) for batch in batch_samples]
             total = self.accelerator.gather(torch.stack(counts).sum().to(device)).sum()
             # A step of padding rows alone has nothing to learn: 0 / 1, not 0 / 0.
             return torch.where(total > 0, total, 1.0)
@@ -107,9 +73,12 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             return_outputs: bool = False,
             num_items_in_batch: torch.Tensor | None = None,
         ) -> Any:
-            labels, weights = inputs.pop("labels"), _weights(inputs.pop("weight"))
-            outputs = model(**inputs, use_cache=False)
-            loss = weighted_nll(outputs.logits, labels, weights) * self.accelerator.num_processes
+            targets_BT, weights_B = next_tokens(inputs.pop("labels")), weights_of(inputs.pop("weight"))
+            chosen_BT = targets_BT.ne(IGNORED) & weights_B.gt(0)[:, None]
+            with logits_at(self.model.get_output_embeddings(), chosen_BT):
+                outputs = model(**inputs, use_cache=False)
+            weights_N = weights_B[:, None].expand_as(targets_BT)[chosen_BT]
+            loss = weighted_nll(outputs.logits, targets_BT[chosen_BT], weights_N) * self.accelerator.num_processes
             loss = loss / num_items_in_batch
             return (loss, outputs) if return_outputs else loss
 
@@ -128,8 +97,27 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
     return WeightedTrainer
 
 
-def _weights(bits: torch.Tensor) -> torch.Tensor:
-    return bits.view(torch.float64)
+def _lengths(dataset: Any) -> list[int]:
+    import pyarrow.compute as pc
+
+    return pc.list_value_length(dataset.data.column("input_ids")).to_pylist()
+
+
+def _without_printing(trainer: Any) -> list[Any]:
+    """Take away the callbacks that print or write every logged step; what takes their place."""
+    from llamafactory.train.callbacks import LogCallback
+    from transformers import PrinterCallback, ProgressCallback
+
+    class Progress(ProgressCallback):
+        """The progress bar, with the last loss in it instead of a printed line for every step."""
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            if self.training_bar is not None and "loss" in logs:
+                self.training_bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
+
+    for callback in (LogCallback, PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    return [Progress()]
 
 
 def _checkpoint_bookkeeping() -> Any:
@@ -154,37 +142,33 @@ def _checkpoint_bookkeeping() -> Any:
     return CheckpointBookkeeping()
 
 
-def _stand_in_for_torchaudio() -> None:
-    """llamafactory imports torchaudio, which training on text never uses and a CPU install does not have."""
+def prepare_imports() -> None:
+    """Make the libraries importable, and import fast, on any machine; must run before them."""
+    for name in _NOT_NEEDED:
+        sys.modules[name] = None  # type: ignore[assignment]  # to the libraries: not installed
     if find_spec("torchaudio") is None:
-        module = ModuleType("torchaudio")
-        module.__spec__ = ModuleSpec("torchaudio", loader=None)
-        sys.modules["torchaudio"] = module
-
-
-def _end_with_parent() -> None:
-    """End when standard input does: the parent holds its other end, so a killed parent leaves no orphan writing."""
-
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _compile_nothing() -> None:
-    """Keep DeepSpeed on CPU from compiling its all-reduce for inference: a minute, and a C++ compiler is needed."""
+        # llamafactory imports it, which training on text never uses and a CPU install does not have.
+        _stand_in("torchaudio")
+    # DeepSpeed asks each optimizer whether it is Muon; importing Muon itself would load torch's compiler.
+    _stand_in("deepspeed.runtime.zero.muon.muon_optimizer", MuonWithAuxAdam=type("MuonWithAuxAdam", (), {}))
     if os.environ.get("DS_ACCELERATOR") == "cpu":
         import deepspeed
 
+        # DeepSpeed would compile its all-reduce for inference, which takes a minute and needs a C++ compiler.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def _stand_in(name: str, **content: Any) -> None:
+    """Put a module of that name with nothing else in it where imports look first."""
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, loader=None)
+    module.__dict__.update(content)
+    sys.modules[name] = module
 
 
 def main(job: dict[str, Any]) -> None:
     """Train as `job` says; the model ends up in `arguments.output_dir`."""
-    _stand_in_for_torchaudio()
-    _compile_nothing()
+    prepare_imports()
     if job["arguments"].get("use_cpu"):
         import deepspeed
 
@@ -198,5 +182,5 @@ def main(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    end_with_parent(int(sys.argv[2]))
     main(json.loads(Path(sys.argv[1]).read_text()))
