@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 # Every stage uses these, and they have no say in what is computed (DVC itself tracks the values of parameters).
 PLUMBING = (
     *("stages/__init__.py", "stages/_run.py", "stages/_settings.py"),
-    *("vr/__init__.py", "vr/settings/", "vr/execution/", "vr/engines/__init__.py", "vr/method/__init__.py"),
+    *("vr/__init__.py", "vr/settings/", "vr/execution/", "vr/engines/__init__.py"),
+    *("vr/method/__init__.py", "vr/sources/__init__.py"),
 )
 FILES = ("dvc.yaml", "stages/dvc.yaml")
 STAGES: dict[str, dict[str, Any]] = {

@@ -32,6 +32,6 @@ def test_the_report_is_headlines_details_and_plots(tmp_path: Path):
     assert details["weights"]["questions"] == 1
     assert details["figure_4"]["plotted"] == 1
     assert {path.name for path in places.plots.iterdir()} == {
-        "pass_at_k.csv", "traces.csv", "effective_sample_size.csv",
+        "pass_at_k.csv", "pass_at_k.svg", "traces.csv", "effective_sample_size.csv",
     }  # fmt: skip
     assert pl.read_csv(places.plots / "traces.csv")["log_ratio_total"].to_list() == [-5.0]

@@ -1,11 +1,17 @@
-"""One question of a run with its K traces and their weights, as text for a README or a terminal.
+"""One question of a run with its K traces and their weights, as text for a terminal.
 
-It is the first question on which the weights decide something: some trace has no weight, and at least two have some.
+`python -m vr.report.example PROBLEMS TRACES WEIGHTS`, TRACES being the folder of the seeds' tables. The question is
+the first one on which the weights decide something: some trace has no weight, and at least two have some.
 """
+
+import argparse
+from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 
+from vr.method import seed_tables
+from vr.tables import parquet, schemas
 from vr.tables.schemas import Problems, Traces, Weights
 from vr.tables.vocabulary import TRACE_KEY
 
@@ -47,3 +53,19 @@ def _trace(row: dict[str, object]) -> str:
     star = "*" if row["chosen"] else " "
     head = f"{star} seed {row['seed']}  weight {row['weight']:.3f}   {', '.join([*shown, *why])}"
     return "\n".join([head, *(f"      {line}" for line in lines)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vr.report.example", description=__doc__.splitlines()[0])
+    for name, what in (("problems", "table"), ("traces", "folder of the seeds' tables"), ("weights", "table")):
+        parser.add_argument(name, type=Path, metavar=name.upper(), help=what)
+    paths = parser.parse_args()
+    weights = parquet.read(paths.weights, schemas.Weights)
+    seeds = weights["seed"].unique().sort().to_list()
+    problems = parquet.read(paths.problems, schemas.Problems, ("problem_id", "question", "reference"))
+    traces = seed_tables.read(paths.traces, schemas.Traces, seeds, ("text",))
+    print(question_text(problems, traces, weights))
+
+
+if __name__ == "__main__":
+    main()

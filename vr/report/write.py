@@ -1,4 +1,4 @@
-"""The report of a run as files: metrics.json, details.json and the figures' data."""
+"""The report of a run as files: metrics.json, details.json, the figures' data and a picture."""
 
 import json
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 from vr.method.weights import summary
 from vr.report import figures, metrics
 from vr.report.figures import Traces
+from vr.report.picture import pass_at_k_svg
 from vr.settings.params import Report
 from vr.tables.files import atomic_file, atomic_folder
 
@@ -21,7 +22,7 @@ class Places:
     details: Path
     """JSON: all other counts"""
     plots: Path
-    """folder of CSV files, replaced as a whole"""
+    """folder of CSV files and a picture, replaced as a whole"""
 
 
 def write(
@@ -45,7 +46,9 @@ def write(
     headlines = metrics.headlines(evals, settings)
     points, plotted = figures.trace_points(traces, settings.seed)
     with atomic_folder(places.plots) as folder:
-        figures.pass_at_k_points(headlines).write_csv(folder / "pass_at_k.csv")
+        pass_at_k = figures.pass_at_k_points(headlines)
+        pass_at_k.write_csv(folder / "pass_at_k.csv")
+        (folder / "pass_at_k.svg").write_text(pass_at_k_svg(pass_at_k))
         points.write_csv(folder / "traces.csv")
         figures.ess_histogram(traces.weights).write_csv(folder / "effective_sample_size.csv")
     _write_json(headlines, places.metrics)
