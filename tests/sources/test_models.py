@@ -1,25 +1,44 @@
 """Promises of the base model: the miniature's tokenizer and weights, and fetching."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from conftest import RECIPE
+from ruamel.yaml import YAML
 
-from vr.renderers import markers, renderer
-from vr.sources import miniature, models
+from vr.renderers import markers
+from vr.renderers.tokenizer import decode, encode, load_tokenizer
+from vr.settings.params import Base
+from vr.sources import models
 
-SHAPE: dict[str, Any] = {"hidden_size": 32, "layers": 2, "heads": 1, "vocabulary": 400, "markers": "special", "seed": 0}
+WORDINGS = {"reasoner": "Think.", "posterior_A": "Explain A.", "posterior_B": "Explain B."}
 ODD_TEXT = "héllo 🤖 \x00\r\n\t 12345  ünï ''  don't 漢字 <|begin_of_thought|> x\u0301  \n\n"
+
+
+def settings(**changes: Any) -> Base:
+    small = {"hidden_size": 32, "layers": 2, "heads": 1, "vocabulary": 400}
+    return Base(**YAML(typ="safe").load(RECIPE)["base"] | small | changes)
 
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    problems = miniature.problems(train=60, dev=1, test=1, programs=0.2, slips=0.3, guesses=0.3, seed=0)
-    return list(models.tokenizer_texts(problems, "Think.", "Explain.", "B"))
+    def solution(n: int) -> str:
+        thought = f"Start at {n}. Then add {n + 3}, which gives {2 * n + 3}; subtract {n % 7}."
+        return markers.join_response(thought, f"The answer is \\boxed{{{2 * n + 3 - n % 7}}}.")
+
+    questions = [f"What is {n} + {n + 3} - {n % 7}? Give def f(x)." for n in range(60)]
+    problems = pl.DataFrame(
+        {"question": questions, "system": [None, "Own words."] * 30, "solution": [solution(n) for n in range(60)]}
+    )
+    return list(models.tokenizer_texts(problems, WORDINGS))  # type: ignore[arg-type]  # its key is not needed
 
 
 def make(texts: list[str], out: Path, **changes: Any) -> Path:
-    models.make_miniature(texts, out, **SHAPE | changes)
+    models.make_miniature(texts, out, settings(**changes))
     return out
 
 
@@ -37,46 +56,56 @@ def weights(model: Path) -> bytes:
     return (model / "model.safetensors").read_bytes()
 
 
-def test_each_train_problem_gives_the_text_of_both_conversations(texts: list[str]) -> None:
-    assert len(texts) == 120
-    assert markers.split_response(texts[0])
-    assert texts[1].index(markers.BEGIN_SOLUTION) < texts[1].index(markers.BEGIN_THOUGHT)
+def test_each_problem_gives_the_text_of_pi_and_of_q_under_both_templates(texts: list[str]) -> None:
+    assert len(texts) == 180
+    in_pi, in_q_a, in_q_b = texts[:3]
+    assert markers.split_response(in_pi)
+    assert in_pi.startswith(markers.conversation("Think.", "What is 0 + 3 - 0? Give def f(x)."))
+    assert texts[3].startswith(markers.conversation("Own words.", "What is 1 + 4 - 1? Give def f(x)."))
+    assert "Explain A." in in_q_a and "Explain B." in in_q_b
+    assert in_q_a.index(markers.BEGIN_SOLUTION) < in_q_a.index(markers.BEGIN_EXPLANATION)
+    assert in_q_b.index(markers.BEGIN_SOLUTION) < in_q_b.index(markers.BEGIN_THOUGHT)
     assert all(text.endswith(markers.TURN_END) for text in texts)
 
 
-@pytest.mark.parametrize("markers", ["special", "text"])
-def test_any_text_comes_back_unchanged(markers: str, request: pytest.FixtureRequest) -> None:
-    coder = renderer.Renderer(renderer.load(request.getfixturevalue(markers)))
-    assert coder.decode(coder.encode(ODD_TEXT)) == ODD_TEXT
+@pytest.mark.parametrize("kind", ["special", "text"])
+def test_any_text_comes_back_unchanged(kind: str, request: pytest.FixtureRequest) -> None:
+    tokenizer = load_tokenizer(request.getfixturevalue(kind))
+    assert decode(tokenizer, encode(tokenizer, ODD_TEXT)) == ODD_TEXT
     every_character = "".join(map(chr, [*range(0x3000), *range(0x1F600, 0x1F650)]))
-    assert coder.decode(coder.encode(every_character)) == every_character
+    assert decode(tokenizer, encode(tokenizer, every_character)) == every_character
 
 
 def test_every_digit_is_a_token_of_its_own(special: Path) -> None:
-    coder = renderer.Renderer(renderer.load(special))
-    assert [coder.decode([i]) for i in coder.encode("10+2=12")] == list("10+2=12")
+    tokenizer = load_tokenizer(special)
+    assert [decode(tokenizer, [i]) for i in encode(tokenizer, "10+2=12")] == list("10+2=12")
 
 
 def test_markers_are_one_token_or_several_as_asked(special: Path, text: Path) -> None:
+    one, several = load_tokenizer(special), load_tokenizer(text)
     for marker in markers.MARKERS:
-        assert len(renderer.Renderer(renderer.load(special)).encode(marker)) == 1
-        assert len(renderer.Renderer(renderer.load(text)).encode(marker)) > 1
+        assert len(encode(one, marker)) == 1
+        assert len(encode(several, marker)) > 1
 
 
-def test_turns_end_in_one_token_that_is_the_end_of_text_for_the_model_too(special: Path, text: Path) -> None:
+def test_turns_end_in_one_token_that_is_the_end_for_the_tokenizer_the_model_and_generation(
+    special: Path, text: Path
+) -> None:
     from transformers import AutoConfig, GenerationConfig
 
     for model in (special, text):
-        tokenizer = renderer.load(model)
+        tokenizer = load_tokenizer(model)
         assert tokenizer.encode(markers.TURN_END) == [tokenizer.eos_token_id]
         assert tokenizer.encode(markers.TEXT_END) == [tokenizer.pad_token_id]
-        for config in (AutoConfig.from_pretrained(model), GenerationConfig.from_pretrained(model)):
-            assert (config.eos_token_id, config.pad_token_id) == (tokenizer.eos_token_id, tokenizer.pad_token_id)
+        config, generation = AutoConfig.from_pretrained(model), GenerationConfig.from_pretrained(model)
+        assert config.eos_token_id == tokenizer.eos_token_id
+        assert generation.eos_token_id == [tokenizer.eos_token_id, tokenizer.pad_token_id]
+        assert config.pad_token_id == generation.pad_token_id == tokenizer.pad_token_id
 
 
 def test_the_chat_template_writes_the_conversation_that_prompts_writes(special: Path) -> None:
     turns = [{"role": "system", "content": "Think."}, {"role": "user", "content": "1+1"}]
-    written = renderer.load(special).apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    written = load_tokenizer(special).apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     assert written == markers.conversation("Think.", "1+1")
 
 
@@ -85,8 +114,8 @@ def test_the_saved_model_loads_and_gives_a_finite_loss(special: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(special, trust_remote_code=False)
-    tokenizer = renderer.load(special)
-    assert model.config.vocab_size == len(tokenizer) <= SHAPE["vocabulary"]
+    tokenizer = load_tokenizer(special)
+    assert model.config.vocab_size == len(tokenizer) <= 400
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     ids = torch.tensor([tokenizer.encode("Compute 1+1.")])
     assert torch.isfinite(model(input_ids=ids, labels=ids).loss)
@@ -112,7 +141,7 @@ def test_making_a_model_leaves_the_callers_random_state_alone(texts: list[str], 
 
 def test_a_vocabulary_without_room_for_the_bytes_is_an_error_that_names_it(texts: list[str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="vocabulary = 260"):
-        make(texts, tmp_path / "base", vocabulary=260)
+        models.make_miniature(texts, tmp_path / "base", settings().model_copy(update={"vocabulary": 260}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,8 +221,29 @@ def test_the_hub_is_asked_for_safetensors_and_text_files_alone(
     assert not (tmp_path / "out" / ".cache").exists()
 
 
+def test_a_tokenizer_without_a_single_token_for_the_end_of_a_turn_is_refused(special: Path, tmp_path: Path) -> None:
+    source = base_model_copy(special, tmp_path / "source")
+    content = json.loads((source / "tokenizer.json").read_text())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != markers.TURN_END]
+    content["model"]["vocab"] = {name: i for name, i in content["model"]["vocab"].items() if name != markers.TURN_END}
+    (source / "tokenizer.json").write_text(json.dumps(content))
+    config = json.loads((source / "tokenizer_config.json").read_text())
+    config["eos_token"] = markers.TEXT_END
+    (source / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"base\.source = '.*source': .* no single token for <\|im_end\|>"):
+        models.fetch(str(source), None, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_files_of_a_read_only_source_are_copied_writable_and_not_linked(special: Path, tmp_path: Path) -> None:
+    source = base_model_copy(special, tmp_path / "source")
+    for file in source.iterdir():
+        file.chmod(0o444)  # as DVC leaves its outputs
+    models.fetch(str(source), None, tmp_path / "out")
+    for file in (tmp_path / "out").iterdir():
+        assert file.stat().st_nlink == 1
+        assert file.stat().st_mode & 0o200
+
+
 def base_model_copy(model: Path, out: Path) -> Path:
-    out.mkdir()
-    for file in model.iterdir():
-        (out / file.name).write_bytes(file.read_bytes())
-    return out
+    return Path(shutil.copytree(model, out))

@@ -1,25 +1,26 @@
-"""The base model that every training starts from: the embedded miniature, or a real model fetched.
+"""The base model that every training starts from: the embedded miniature, or a real model from outside.
 
-`make_miniature` builds a Qwen3 of random weights with a byte-level BPE tokenizer of its own; `fetch` brings a
-model directory or a hub model into place. Only weights in safetensors and plain text files are taken: no pickles,
-no Python code. Both write to a temporary folder beside the target and rename it at the end, so a model directory is
-whole or not there.
+`make_miniature` builds a Qwen3 of random weights with a byte-level BPE tokenizer of its own. `fetch` brings a model
+directory or a hub model into place; only weights in safetensors and plain text files are taken: no pickles, no Python
+code. A model directory appears whole or not at all.
 
-Not covered: pretraining (the miniature knows nothing before its first training), and checking that a fetched
-model's architecture is one that the trainer and the sampler know.
+Not covered: pretraining (the miniature knows nothing before its first training), and whether the trainer and the
+sampler know a fetched model's architecture.
 """
 
-import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import polars as pl
+import dataframely as dy
 
 from vr.renderers import markers
+from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
+from vr.settings.params import Base
+from vr.tables.files import atomic_folder
+from vr.tables.schemas import Problems
 
 POSITIONS = 1024
 HEAD_SIZE = 32
@@ -40,39 +41,31 @@ _CHAT_TEMPLATE = (
 )
 
 
-def tokenizer_texts(problems: pl.DataFrame, system: str, posterior_system: str, template: str) -> Iterator[str]:
-    """What the miniature's tokenizer learns from: each train problem as pi's and as q's whole conversation."""
-    rows = problems.filter(pl.col("split") == "train").select("question", "system", "solution")
-    for question, own_system, solution in rows.iter_rows():
-        thought, answer = markers.split_response(solution)
-        _, end = markers.trace_markers(template)
-        yield markers.conversation(own_system or system, question) + solution + markers.TURN_END
-        yield (
-            markers.conversation(posterior_system, question)
-            + markers.posterior_lead(answer, template)
-            + thought
-            + end
-            + markers.TURN_END
-        )
-
-
-def make_miniature(
-    texts: Iterable[str],
-    out: Path,
-    *,
-    hidden_size: int,
-    layers: int,
-    heads: int,
-    vocabulary: int,
-    markers: Literal["special", "text"],
-    seed: int,
-) -> None:
-    """Write a small Qwen3 of random weights, with a tokenizer learnt from `texts`, to the directory `out`.
+def tokenizer_texts(problems: dy.DataFrame[Problems], wordings: Mapping[str, str]) -> Iterator[str]:
+    """What the miniature's tokenizer learns from: every problem in pi's words, and in q's words under each template.
 
     Args:
-        vocabulary: tokens at most, the 256 bytes and the special tokens included (few texts may give fewer).
-        markers: whether <|begin_of_thought|> and the like are one token each, or ordinary text.
-        seed: of the weights; the tokenizer follows from the texts alone.
+        wordings: the system prompts `reasoner`, `posterior_A` and `posterior_B`.
+
+    Raises:
+        ValueError: a solution without its markers.
+    """
+    for question, system, solution in problems.select("question", "system", "solution").iter_rows():
+        thought, answer = markers.split_response(solution)
+        conversation = markers.conversation(system or wordings["reasoner"], question)
+        yield conversation + markers.join_response(thought, answer) + markers.TURN_END
+        for template in ("A", "B"):
+            conversation = markers.conversation(wordings[f"posterior_{template}"], question)
+            lead = conversation + markers.posterior_lead(answer, template)
+            _, end = markers.trace_markers(template)
+            yield lead + markers.ended(thought, end) + markers.BLANK + markers.TURN_END
+
+
+def make_miniature(texts: Iterable[str], out: Path, settings: Base) -> None:
+    """Write a small Qwen3 of random weights, with a tokenizer learnt from `texts`, to the directory `out`.
+
+    The tokenizer follows from the texts alone and has at most `settings.vocabulary` tokens; the weights also follow
+    from `settings.seed`. Generation ends at the end of a turn or of a text.
 
     Raises:
         ValueError: the vocabulary has no room for the bytes.
@@ -80,42 +73,46 @@ def make_miniature(
     import torch
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer = _tokenizer(texts, vocabulary, markers)
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    tokenizer = _tokenizer(texts, settings.vocabulary, settings.markers)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=hidden_size,
-        intermediate_size=2 * hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
+        hidden_size=settings.hidden_size,
+        intermediate_size=2 * settings.hidden_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
         head_dim=HEAD_SIZE,
         initializer_range=INITIALIZER_RANGE,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=True,
         dtype="float32",
         bos_token_id=None,
-        **ends,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(settings.seed)
         model = Qwen3ForCausalLM(config)
-    model.generation_config = GenerationConfig(**ends)
-    with _new_directory(out) as part:
+    model.generation_config = GenerationConfig(eos_token_id=turn_ends(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    with atomic_folder(out) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
 
 
-def _tokenizer(texts: Iterable[str], vocabulary: int, markers: str) -> Any:
-    """A byte-level BPE tokenizer: any text can be encoded and comes back unchanged; digits stand alone."""
+def _tokenizer(texts: Iterable[str], vocabulary: int, kind: str) -> Any:
+    """A byte-level BPE tokenizer: any text can be encoded and comes back unchanged; digits stand alone.
+
+    Args:
+        kind: `special` makes each marker one token, `text` leaves them ordinary text.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     special = [markers.TEXT_END, markers.TURN_BEGIN, markers.TURN_END]
-    special += markers.MARKERS if markers == "special" else ()
+    special += markers.MARKERS if kind == "special" else ()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    if vocabulary < len(alphabet) + len(special):
-        least = len(alphabet) + len(special)
+    least = len(alphabet) + len(special)
+    if vocabulary < least:
         raise ValueError(f"base.vocabulary = {vocabulary}: the bytes and the special tokens alone are {least}")
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -142,54 +139,45 @@ def _tokenizer(texts: Iterable[str], vocabulary: int, markers: str) -> Any:
 
 
 def fetch(source: str, revision: str | None, out: Path) -> None:
-    """Bring a model to the directory `out`: a local directory's files, or a hub model's at a revision.
-
-    Local files are copied.
+    """Bring a model to the directory `out`: the files of a local directory, or those of a hub model at a revision.
 
     Raises:
-        FileNotFoundError: neither such a directory nor such a hub model, or no safetensors weights in it.
+        FileNotFoundError: neither such a directory nor such a hub model, or it is no whole model.
+        ValueError: its tokenizer has no single tokens for the ends of turns.
     """
-    if Path(source).is_dir():
-        with _new_directory(out) as part:
-            _take(Path(source), part, source)
-        return
-    if source.startswith(("/", "./", "../", "~")):
+    if not Path(source).is_dir() and source.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError(f"base.source = {source!r}: no such directory")
+    with atomic_folder(out) as part:
+        if Path(source).is_dir():
+            _copy(Path(source), part)
+        else:
+            _download(source, revision, part)
+        _require_whole(part, source)
+        try:
+            require_turn_markers(load_tokenizer(part))
+        except ValueError as error:
+            raise ValueError(f"base.source = {source!r}: {error}") from error
+
+
+def _copy(source: Path, part: Path) -> None:
+    for file in sorted(source.iterdir()):
+        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in TAKEN):
+            # Never a hard link: DVC makes its outputs read-only, and an edit of the source would reach DVC's cache.
+            shutil.copyfile(file, part / file.name)
+
+
+def _download(source: str, revision: str | None, part: Path) -> None:
     from huggingface_hub import snapshot_download
 
-    with _new_directory(out) as part:
-        try:
-            snapshot_download(source, revision=revision, local_dir=part, allow_patterns=list(TAKEN))
-        except (OSError, ValueError) as error:  # the hub's own errors derive from one of these
-            at = f" at revision {revision}" if revision else ""
-            raise FileNotFoundError(f"base.source = {source!r}{at}: no such directory, and the hub: {error}") from error
-        shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
-        _complete(part, source)
+    try:
+        snapshot_download(source, revision=revision, local_dir=part, allow_patterns=list(TAKEN))
+    except (OSError, ValueError) as error:  # the hub's own errors derive from one of these
+        at = f" at revision {revision}" if revision else ""
+        raise FileNotFoundError(f"base.source = {source!r}{at}: no such directory, and the hub: {error}") from error
+    shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
 
 
-def _take(folder: Path, part: Path, source: str) -> None:
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in TAKEN):
-            # never a hard link: DVC makes what it caches read-only, and an edit of the source would reach the cache
-            shutil.copy2(file, part / file.name)
-    _complete(part, source)
-
-
-def _complete(folder: Path, source: str) -> None:
+def _require_whole(folder: Path, source: str) -> None:
     for pattern in ("config.json", "*.safetensors", "tokenizer*"):
         if not any(folder.glob(pattern)):
             raise FileNotFoundError(f"base.source = {source!r}: no {pattern} there")
-
-
-@contextmanager
-def _new_directory(out: Path) -> Iterator[Path]:
-    """A folder to write to that becomes `out` at the end, or vanishes where something fails."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
