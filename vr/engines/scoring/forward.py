@@ -1,11 +1,12 @@
-"""One forward pass: exact log-probs of a batch of rows' own token ids, at temperature 1.
+"""One forward pass: exact log-probs of the token ids of a batch of examples, at temperature 1.
 
-log p(ids[t] | ids[:t]) is the target's logit less the log-sum-exp of the logits, taken from the hidden state at
+log p(ids[t] | ids[:t]) is the target's logit less the log-sum-exp of the logits, computed from the hidden state at
 t - 1. Only the hidden states before span tokens are projected, a tile of positions by vocabulary at a time: neither
-the logits of a whole sequence nor their exponentials ever stand in memory. Trace and answer of a row come out of one
-forward pass. Which rows are a batch, and who scores it, is not decided here (vr/scoring.py).
+the logits of a whole sequence nor their exponentials are ever in memory. One forward pass gives both trace and answer
+of an example. Which examples are a batch, and which process scores it, is not decided here
+(vr/engines/scoring/scorer.py, ranks.py).
 
-Dimensions: B rows of a batch, T tokens of its longest row, N span tokens of a batch, D hidden size, V vocabulary;
+Dimensions: B examples of a batch, T tokens of its longest one, N span tokens of a batch, D hidden size, V vocabulary;
 n and v are those of one tile.
 """
 
@@ -17,49 +18,53 @@ from typing import Any
 
 import numpy as np
 
-from vr.renderers.renderer import Example
+from vr.renderers.example import Example
 
 TILES = {"cpu": (256, 512), "cuda": (512, 2**18)}
-"""Positions and vocabulary of the logits that stand in memory at one time, float32: 0.5 MiB on a CPU, so that they
-stay in a core's cache; on a GPU up to 512 MiB, all of the vocabulary."""
+"""Positions by vocabulary of the float32 logits in memory at one time: 0.5 MiB on a CPU, so that they stay in a core's
+cache; up to 512 MiB on a GPU, where a tile has the whole vocabulary."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a model gives one row; sums in nats. An empty span has sum 0.0 and 0 tokens."""
+    """Log-probs of one example under a model, in nats. An empty span has sum 0.0 and 0 tokens."""
 
     trace_logp_sum: float | None
-    """log p of the trace with its end marker; None: the row is longer than the model"""
+    """log p of the trace with its end marker; None: the example is longer than the model"""
     trace_tokens: int
     """tokens of the trace span, scored or not"""
     answer_logp_sum: float | None
-    """log p of the answer with its end marker; None: no answer span, or the row is longer than the model"""
+    """log p of the answer with its end marker; None: no answer span, or the example is longer than the model"""
     answer_tokens: int | None
-    """tokens in that sum; None where there is none"""
+    """tokens in that sum; None if there is none"""
     trace_logps: list[float] | None
-    """log p of each trace token; None: not asked for, or the row is longer than the model"""
+    """log p of each trace token; None: not asked for, or the example is longer than the model"""
 
 
 BatchScorer = Callable[[Sequence[Sequence[Example]], bool], list[list[Score]]]
-"""Batches of rows that all fit the model, and whether to keep the log-prob of every trace token, to their scores."""
+"""Takes batches of examples that all fit the model, and whether to keep the log-prob of every trace token; gives their
+scores in the same order."""
 
 
-def spans(row: Example) -> list[tuple[int, int]]:
-    return [row.trace] if row.answer is None else [row.trace, row.answer]
+def spans(example: Example) -> list[tuple[int, int]]:
+    """The spans whose log-probs are computed: the trace, and the answer if there is one."""
+    return [example.trace] if example.answer is None else [example.trace, example.answer]
 
 
-def length(row: Example) -> int:
-    """Tokens that the model has to read: nothing from the last span token on."""
-    return max(1, *(end - 1 for _, end in spans(row)))
+def length(example: Example) -> int:
+    """Tokens that the model has to read: those before the last span token."""
+    return max(1, *(end - 1 for _, end in spans(example)))
 
 
-def cost(rows: Sequence[Example]) -> int:
+def cost(batch: Sequence[Example]) -> int:
     """Tokens that a batch takes, padding included."""
-    return len(rows) * max(map(length, rows))
+    return len(batch) * max(map(length, batch))
 
 
 def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
     """The model without its output projection, and that projection, on a torch device.
+
+    The weights are float32 on a CPU, and in their own precision on a GPU.
 
     Args:
         threads: compute threads of this process, on a CPU.
@@ -74,11 +79,16 @@ def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
     return loaded.base_model, loaded.get_output_embeddings()
 
 
-def score_batch(base: Any, head: Any, rows: Sequence[Example], token_logps: bool) -> list[Score]:
-    """One forward pass for the scores of all rows, in their order.
+def batch_scorer(base: Any, head: Any) -> BatchScorer:
+    """The function that scores batches in this process, with what `load` gives."""
+    return lambda batches, token_logps: [score_batch(base, head, batch, token_logps) for batch in batches]
 
-    No attention mask: padding stands after a row's tokens, where a causal model does not look, and without a mask
-    attention takes its fast causal way.
+
+def score_batch(base: Any, head: Any, batch: Sequence[Example], token_logps: bool) -> list[Score]:
+    """The scores of a batch from one forward pass, in its order.
+
+    There is no attention mask: padding follows an example's tokens, where a causal model does not look, and attention
+    without a mask takes its fast causal path.
 
     Args:
         base: the model without its output projection, from ids to last_hidden_state.
@@ -86,33 +96,37 @@ def score_batch(base: Any, head: Any, rows: Sequence[Example], token_logps: bool
     """
     import torch
 
-    ids_BT, places_N, targets_N = (torch.from_numpy(array).to(base.device) for array in arrays(rows))
+    ids_BT, places_N, targets_N = (torch.from_numpy(array).to(base.device) for array in arrays(batch))
     with torch.inference_mode():
         hidden_BTD = base(input_ids=ids_BT, use_cache=False).last_hidden_state
-        with _whole(head) as (weight_VD, bias_V):
+        with _gathered(head) as (weight_VD, bias_V):
             logps_N = _logps(weight_VD, bias_V, hidden_BTD.flatten(0, 1)[places_N], targets_N)
-    return _by_row(rows, logps_N.cpu().numpy(), token_logps)
+    return _by_example(batch, logps_N.cpu().numpy(), token_logps)
 
 
-def arrays(rows: Sequence[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ids (B, T) with zeros after each row's, and of the N span tokens the place of the hidden state that each
-    follows from, in the flattened batch, and the id."""
-    longest = max(map(length, rows))
-    ids_BT = np.zeros((len(rows), longest), np.int64)
+def arrays(batch: Sequence[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays that a forward pass takes.
+
+    Returns:
+        ids (B, T), padded with zeros at the end; for each of the N span tokens, the position of the hidden state before
+        it in the flattened batch (B * T), and its id.
+    """
+    longest = max(map(length, batch))
+    ids_BT = np.zeros((len(batch), longest), np.int64)
     places: list[np.ndarray] = []
     targets: list[int] = []
-    for b, row in enumerate(rows):
-        read = row.ids[: length(row)]
+    for b, example in enumerate(batch):
+        read = example.ids[: length(example)]
         ids_BT[b, : len(read)] = read
-        for begin, end in spans(row):
+        for begin, end in spans(example):
             places.append(np.arange(b * longest + begin - 1, b * longest + end - 1))
-            targets += row.ids[begin:end]
+            targets += example.ids[begin:end]
     return ids_BT, np.concatenate(places), np.array(targets, np.int64)
 
 
 @contextmanager
-def _whole(head: Any) -> Iterator[tuple[Any, Any]]:
-    """The head's weight (V, D) and bias (V) or None; put together from all ranks where ZeRO-3 has parted them."""
+def _gathered(head: Any) -> Iterator[tuple[Any, Any]]:
+    """The head's weight (V, D) and bias (V) or None, gathered from all ranks if ZeRO-3 has partitioned them."""
     with ExitStack() as stack:
         if hasattr(head.weight, "ds_id"):
             import deepspeed
@@ -144,8 +158,8 @@ def _logps(weight_VD: Any, bias_V: Any, hidden_ND: Any, targets_N: Any) -> Any:
 def _sums(hidden_nD: Any, tiles: Sequence[tuple[Any, Any]], shift_n: Any) -> Any:
     """Sum of exp(logit - shift) over the vocabulary, n.
 
-    The shift keeps it within float32. The target's own logit does so nearly always, and is known beforehand: the
-    largest one would take another pass over every tile.
+    The shift keeps the sum within the range of float32. The target's own logit nearly always suffices and is known
+    beforehand, whereas finding the largest logit takes another pass over every tile.
     """
     return sum(_logits(hidden_nD, tile).sub_(shift_n[:, None]).exp_().sum(1) for tile in tiles)
 
@@ -156,13 +170,13 @@ def _logits(hidden_nD: Any, tile: tuple[Any, Any]) -> Any:
     return functional.linear(hidden_nD, *tile).float()
 
 
-def _by_row(rows: Sequence[Example], logps_N: np.ndarray, token_logps: bool) -> list[Score]:
-    ends = np.cumsum([end - begin for row in rows for begin, end in spans(row)])
+def _by_example(batch: Sequence[Example], logps_N: np.ndarray, token_logps: bool) -> list[Score]:
+    ends = np.cumsum([end - begin for example in batch for begin, end in spans(example)])
     parts = iter(np.split(logps_N, ends[:-1]))
     scores = []
-    for row in rows:
+    for example in batch:
         trace = next(parts)
-        answer = None if row.answer is None else next(parts)
+        answer = None if example.answer is None else next(parts)
         scores.append(
             Score(
                 trace_logp_sum=float(trace.sum(dtype=np.float64)),

@@ -1,21 +1,19 @@
-"""Several processes of this machine that score together, each with a model of its own, or all with one in parts.
+"""Several processes of this machine that score together: each has a whole model, or all share one in parts.
 
-A rank is one process, on GPUs with the GPU of its number. Batches are dealt out whole, by tokens; what is in a batch
-is not decided here, so results do not depend on the number of ranks. With ZeRO-3 (DeepSpeed) every rank holds a part
-of each weight, and the ranks put one layer after another together for the time of its use: they have to make the same
-forward passes at the same time, and one that has no batch left makes one for nothing.
+A rank is one process; on a machine with GPUs it has the GPU of its index. Whole batches are dealt out by their tokens,
+and which examples are a batch is not decided here, so results do not depend on the number of ranks. Under ZeRO-3
+(DeepSpeed) every rank holds a part of each weight, and all ranks gather one layer after another while it is used. So
+they have to make the same number of forward passes: a rank without a batch runs a dummy pass.
 
-Ranks end with their parent, however that ends. One that dies or fails is an error in the parent, and ends the rest.
+Ranks end with their parent, however that ends. If one fails or dies, the parent raises an error and ends the others.
 
-Not covered: more than one machine; a rank is not started again.
+Not covered: more than one machine; a rank that died is not started again.
 """
 
 import heapq
-import logging
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,48 +25,56 @@ from pathlib import Path
 from typing import Any
 
 from vr.engines.scoring import forward
-from vr.renderers.renderer import Example
+from vr.execution.processes import end_with_parent
+from vr.renderers.example import Example
 from vr.settings.machine import free_port, gpus
 
-logger = logging.getLogger(__name__)
-
 GRACE = 10.0
-"""Seconds that a rank is given to end by itself."""
-NOTHING = [Example([0], trained_from=1, trace=(1, 1))]
-"""The batch of a rank that only takes part: one token, nothing scored."""
+"""Seconds in which a rank has to end by itself."""
+DUMMY = [Example([0], trained_from=1, trace=(1, 1))]
+"""The batch of a dummy pass: one token, nothing scored."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A process, and the pipe to it: tasks there, (well?, result or what went wrong) back."""
+    """A process and the pipe to it, which carries tasks there and (succeeded, result or error message) back."""
 
-    number: int
+    index: int
     process: BaseProcess
     connection: Connection
 
 
+@dataclass(frozen=True)
+class _Role:
+    """What a rank has to know at its start."""
+
+    model: str
+    index: int
+    n_ranks: int
+    port: int | None
+    """where the ranks that share a model find each other; None: each has a whole model"""
+    threads: int
+    parent: int
+    """process id"""
+
+
 @contextmanager
-def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterator[forward.BatchScorer]:
-    """Processes that have loaded the model, behind a function that scores batches; they end with the block.
+def start(model: str | Path, n_ranks: int, *, zero3: bool, threads: int) -> Iterator[forward.BatchScorer]:
+    """The function that scores batches in processes that have loaded the model; they end with the block.
 
     Args:
-        threads: compute threads a rank, on a CPU.
+        zero3: the ranks share one model in parts.
+        threads: compute threads of a rank, on a CPU.
 
     Raises:
-        RuntimeError: a rank failed or died, here or in the function.
+        RuntimeError: a rank failed or died, at the start or while the function runs.
     """
-    context = multiprocessing.get_context("spawn")
     port = free_port() if zero3 else None
     team: list[Rank] = []
     try:
-        for number in range(ranks):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, model, number, ranks, port, threads))
-            process.name, process.daemon = f"scoring rank {number}", True
-            process.start()
-            theirs.close()  # else the rank's death would not end the pipe
-            team.append(Rank(number, process, ours))
-        _answers(team)
+        for index in range(n_ranks):
+            team.append(_start(_Role(str(model), index, n_ranks, port, threads, os.getpid())))
+        _receive(team)
         yield partial(_score, team, zero3)
         for rank in team:
             rank.connection.close()
@@ -81,36 +87,45 @@ def start(model: str | Path, ranks: int, *, zero3: bool, threads: int) -> Iterat
             rank.process.join()
 
 
-def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
-    """Numbers of the batches that each rank gets: the dearest that is left to whoever has least to do."""
-    shares: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [(0, rank) for rank in range(ranks)]
-    for number in sorted(range(len(costs)), key=lambda n: (-costs[n], n)):
+def _start(role: _Role) -> Rank:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, role), name=f"scoring rank {role.index}", daemon=True)
+    process.start()
+    theirs.close()  # or else the rank's death would not end the pipe
+    return Rank(role.index, process, ours)
+
+
+def deal(costs: Sequence[int], n_ranks: int) -> list[list[int]]:
+    """Indices of the batches that each rank gets: the most costly batch left goes to the rank with the least to do."""
+    shares: list[list[int]] = [[] for _ in range(n_ranks)]
+    loads = [(0, rank) for rank in range(n_ranks)]
+    for batch in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
         load, rank = heapq.heappop(loads)
-        shares[rank].append(number)
-        heapq.heappush(loads, (load + costs[number], rank))
+        shares[rank].append(batch)
+        heapq.heappush(loads, (load + costs[batch], rank))
     return shares
 
 
 def _score(
     team: Sequence[Rank], zero3: bool, batches: Sequence[Sequence[Example]], token_logps: bool
 ) -> list[list[forward.Score]]:
-    shares = deal([forward.cost(rows) for rows in batches], len(team))
-    passes = max(map(len, shares))
+    shares = deal([forward.cost(batch) for batch in batches], len(team))
+    n_passes = max(map(len, shares))
     for rank, share in zip(team, shares, strict=True):
-        tasks = [batches[number] for number in share] + [NOTHING] * (passes - len(share) if zero3 else 0)
+        tasks = [batches[i] for i in share] + [DUMMY] * (n_passes - len(share) if zero3 else 0)
         try:
             rank.connection.send((tasks, token_logps))
         except OSError:
             raise RuntimeError(_death(rank)) from None
     scores: dict[int, list[forward.Score]] = {}
-    for share, results in zip(shares, _answers(team), strict=True):
-        scores.update(zip(share, results, strict=not zero3))  # ZeRO-3: results of NOTHING may follow
-    return [scores[number] for number in range(len(batches))]
+    for share, results in zip(shares, _receive(team), strict=True):
+        scores.update(zip(share, results, strict=not zero3))  # under ZeRO-3, results of DUMMY may follow
+    return [scores[i] for i in range(len(batches))]
 
 
-def _answers(team: Sequence[Rank]) -> list[Any]:
-    """The next result of every rank."""
+def _receive(team: Sequence[Rank]) -> list[Any]:
+    """The next result of every rank, in the order of the ranks."""
     waiting = list(team)
     results = {}
     while waiting:
@@ -118,53 +133,42 @@ def _answers(team: Sequence[Rank]) -> list[Any]:
         for rank in [rank for rank in waiting if rank.connection in ready]:
             waiting.remove(rank)
             try:
-                well, result = rank.connection.recv()
+                succeeded, result = rank.connection.recv()
             except (EOFError, OSError):
                 raise RuntimeError(_death(rank)) from None
-            if not well:
-                raise RuntimeError(_death_of_another(team) or f"scoring rank {rank.number}: {result}")
-            results[rank.number] = result
-    return [results[rank.number] for rank in team]
+            if not succeeded:
+                raise RuntimeError(_death_of_another(team) or f"scoring rank {rank.index}: {result}")
+            results[rank.index] = result
+    return [results[rank.index] for rank in team]
 
 
 def _death(rank: Rank) -> str:
     rank.process.join(GRACE)
     code = rank.process.exitcode
     if code is None or code >= 0:
-        return f"scoring rank {rank.number} ended (exit status {code})"
+        return f"scoring rank {rank.index} ended (exit status {code})"
     name = signal.Signals(-code).name
-    return f"scoring rank {rank.number} was ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
+    return f"scoring rank {rank.index} was ended by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
 
 
 def _death_of_another(team: Sequence[Rank]) -> str | None:
-    """Under ZeRO-3 a rank's death makes the others fail: then the death is what has to be told."""
+    """The death of a rank, if there was one: under ZeRO-3 it makes the other ranks fail, so it is the cause to name."""
     wait([rank.process.sentinel for rank in team], timeout=1)
     return next((_death(rank) for rank in team if rank.process.exitcode), None)
 
 
-def _work(connection: Connection, model: str | Path, number: int, ranks: int, port: int | None, threads: int) -> None:
-    """What a rank does: load, say so, and score what comes until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent sees to it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _work(connection: Connection, role: _Role) -> None:
+    """A rank's whole life: load the model, report that, and score what comes until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the parent deals with it
+    end_with_parent(role.parent)
     try:
-        device = f"cuda:{number}" if gpus() else "cpu"
-        if port is None:
-            loaded = forward.load(model, device, threads)
-        else:
-            loaded = _load_part(model, device, number, ranks, port, threads)
+        score_batches = forward.batch_scorer(*_load(role))
         connection.send((True, None))
         for batches, token_logps in _tasks(connection):
-            connection.send((True, [forward.score_batch(*loaded, rows, token_logps) for rows in batches]))
+            connection.send((True, score_batches(batches, token_logps)))
     except Exception as error:
         traceback.print_exc()
         connection.send((False, f"{type(error).__name__}: {error}"))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _tasks(connection: Connection) -> Iterator[tuple[list[list[Example]], bool]]:
@@ -175,11 +179,18 @@ def _tasks(connection: Connection) -> Iterator[tuple[list[list[Example]], bool]]
             return
 
 
-def _load_part(model: str | Path, device: str, number: int, ranks: int, port: int, threads: int) -> tuple[Any, Any]:
-    """`forward.load` for one of the ranks that share a model: weights are parted while they are read."""
-    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
-    os.environ |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+def _load(role: _Role) -> tuple[Any, Any]:
+    device = f"cuda:{role.index}" if gpus() else "cpu"
+    if role.port is None:
+        return forward.load(role.model, device, role.threads)
+    return _load_part(role, device)
+
+
+def _load_part(role: _Role, device: str) -> tuple[Any, Any]:
+    """`forward.load` for ranks that share one model, whose weights are partitioned while they are read."""
+    os.environ |= {"RANK": str(role.index), "LOCAL_RANK": str(role.index)}
+    os.environ |= {"WORLD_SIZE": str(role.n_ranks), "LOCAL_WORLD_SIZE": str(role.n_ranks)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(role.port)}
     if device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
@@ -189,19 +200,19 @@ def _load_part(model: str | Path, device: str, number: int, ranks: int, port: in
 
     deepspeed.init_distributed("gloo" if device == "cpu" else "nccl")
     if device == "cpu":
-        torch.set_num_threads(threads)
+        torch.set_num_threads(role.threads)
         dtype = torch.float32
     else:
         torch.cuda.set_device(device)
-        dtype = AutoConfig.from_pretrained(model, trust_remote_code=False).dtype
+        dtype = AutoConfig.from_pretrained(role.model, trust_remote_code=False).dtype
     settings = {
         "train_micro_batch_size_per_gpu": 1,
         "zero_optimization": {"stage": 3},
         "bf16": {"enabled": dtype is torch.bfloat16},
         "fp16": {"enabled": dtype is torch.float16},
     }
-    shared = HfDeepSpeedConfig(settings)  # from_pretrained finds it while it lives
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False)
+    shared = HfDeepSpeedConfig(settings)  # from_pretrained finds it as long as it is referenced
+    loaded = AutoModelForCausalLM.from_pretrained(role.model, dtype=dtype, trust_remote_code=False)
     engine, *_ = deepspeed.initialize(model=loaded.base_model, config=shared.config)
     engine.eval()
     return engine, loaded.get_output_embeddings()

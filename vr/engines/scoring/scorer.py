@@ -1,82 +1,104 @@
-"""What a model gives a text: the log-probs of traces and answers, block after block of rows.
+"""Log-probs of traces and answers under a model, one block of examples after another.
 
-Rows of a block run in batches of similar length (vr/logps.py), in this process or in several that share the batches
-(vr/scoring_ranks.py), with the same results to the last digit; another batching changes nothing but the last digits.
+The examples of a block run in batches of similar length (vr/engines/scoring/forward.py), in this process or in several
+that share the batches (vr/engines/scoring/ranks.py). The results are the same to the last digit in both cases; other
+batches change only the last digits.
 
 Not covered: more than one machine, models that rescale their logits (an error), and models that are not causal.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 from tqdm import tqdm
 
-from vr.engines.scoring import forward
+from vr.engines.scoring import forward, ranks
 from vr.engines.scoring.forward import BatchScorer, Score
 from vr.execution import resume
-from vr.renderers.renderer import Example, require_model
+from vr.renderers.example import Example
+from vr.renderers.tokenizer import require_model
 from vr.settings.machine import Machine, gpus
+from vr.tables.schemas import Traces
+from vr.tables.vocabulary import TRACE_KEY
 
 logger = logging.getLogger(__name__)
 
 RESCALED = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Entries of a model's config (Gemma 2, Granite, Cohere) that change logits after the output projection."""
 Scorer = Callable[[Sequence[Example], bool], list[Score]]
-"""Rows, and whether to keep the log-prob of every trace token, to the rows' scores, in their order."""
+"""Takes examples, and whether to keep the log-prob of every trace token; gives their scores in the same order."""
 
 
 @contextmanager
 def scorer(model: str | Path, machine: Machine) -> Iterator[Scorer]:
-    """The function that scores blocks of rows under a model; it can be called any number of times.
+    """The function that scores blocks of examples under a model; it can be called any number of times.
 
-    The model is loaded at the first block that has rows, in this process or in ranks, and kept to the end.
-    float32 on a CPU; on a GPU the weights' own precision, with float32 log-sum-exp. Sums are float64.
-    Batches are formed within a block, so the scores depend on neither other blocks nor the number of ranks.
+    The model is loaded for the first block that has examples, in this process or in ranks, and kept until the end.
+    The computation is in float32 on a CPU; on a GPU it is in the weights' own precision, with the log-sum-exp in
+    float32. Sums are float64. Batches are formed within a block, so the scores depend neither on other blocks nor on
+    the number of ranks.
 
     Args:
         model: a model directory.
 
     Raises:
         FileNotFoundError: no such model.
-        ValueError: from the function: a span is not inside its row or begins at its first token; a model that
-            rescales its logits; more ranks than GPUs.
+        ValueError: from the function: a span reaches out of its example or begins at its first token; the model
+            rescales its logits; there are more ranks than GPUs.
         RuntimeError: from the function: a rank failed or died.
     """
     require_model(model)
     with ExitStack() as stack:
-        opened: list[tuple[int, BatchScorer]] = []
-
-        def score(rows: Sequence[Example], token_logps: bool) -> list[Score]:
-            for number, row in enumerate(rows):
-                _check(number, row)
-            if not rows:
-                return []
-            if not opened:
-                opened.append((_longest_row(model), stack.enter_context(_open(model, machine))))
-            limit, score_batches = opened[0]
-            scores = [_unscored(row) for row in rows]
-            fitting = {n: forward.length(row) for n, row in enumerate(rows) if len(row.ids) <= limit}
-            if len(fitting) < len(rows):
-                logger.warning(
-                    "%d of %d rows are longer than %d tokens: not scored", len(rows) - len(fitting), len(rows), limit
-                )
-            made = list(batches(fitting, token_budget(machine)))
-            results = score_batches([[rows[n] for n in numbers] for numbers in made], token_logps)
-            for numbers, batch_scores in zip(made, results, strict=True):
-                for n, result in zip(numbers, batch_scores, strict=True):
-                    scores[n] = result
-            return scores
-
-        yield score
+        yield _BlockScorer(model, machine, stack)
 
 
-def _longest_row(model: str | Path) -> int:
-    """Tokens that the model's positions go up to."""
+class _BlockScorer:
+    """What `scorer` gives: it loads the model for the first block that has examples, and `stack` unloads it."""
+
+    def __init__(self, model: str | Path, machine: Machine, stack: ExitStack) -> None:
+        self.model, self.machine, self.stack = model, machine, stack
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest example that fits the model."""
+        return _positions(self.model)
+
+    @cached_property
+    def score_batches(self) -> BatchScorer:
+        return self.stack.enter_context(_load(self.model, self.machine))
+
+    def __call__(self, examples: Sequence[Example], token_logps: bool) -> list[Score]:
+        for index, example in enumerate(examples):
+            _check_spans(index, example)
+        if not examples:
+            return []
+        lengths = {i: forward.length(example) for i, example in enumerate(examples) if len(example.ids) <= self.longest}
+        n_too_long = len(examples) - len(lengths)
+        if n_too_long:
+            n, longest = len(examples), self.longest
+            logger.warning("%d of %d examples are longer than %d tokens: not scored", n_too_long, n, longest)
+        made = list(batches(lengths, token_budget(self.machine)))
+        results = self.score_batches([[examples[i] for i in batch] for batch in made], token_logps)
+        scores = [_unscored(example) for example in examples]
+        for batch, found in zip(made, results, strict=True):
+            for i, result in zip(batch, found, strict=True):
+                scores[i] = result
+        return scores
+
+
+def _positions(model: str | Path) -> int:
+    """Tokens that a text under the model may have.
+
+    Raises:
+        ValueError: the model rescales its logits.
+    """
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model, trust_remote_code=False)
@@ -86,112 +108,80 @@ def _longest_row(model: str | Path) -> int:
     return config.max_position_embeddings
 
 
-def _open(model: str | Path, machine: Machine) -> AbstractContextManager[BatchScorer]:
-    ranks = machine.score_ranks or gpus() or 1
-    if 0 < gpus() < ranks:
-        raise ValueError(f"score_ranks = {ranks}: this machine has {gpus()} GPUs")
-    if ranks == 1 and not machine.score_zero3:
-        loaded = forward.load(model, "cuda" if gpus() else "cpu", machine.threads)
-        return nullcontext(lambda made, token_logps: [forward.score_batch(*loaded, rows, token_logps) for rows in made])
-    return ranks.start(model, ranks, zero3=machine.score_zero3, threads=machine.threads)
+def _load(model: str | Path, machine: Machine) -> AbstractContextManager[BatchScorer]:
+    n_ranks = machine.score_ranks or gpus() or 1
+    if 0 < gpus() < n_ranks:
+        raise ValueError(f"score_ranks = {n_ranks}: this machine has {gpus()} GPUs")
+    if n_ranks == 1 and not machine.score_zero3:
+        return nullcontext(forward.batch_scorer(*forward.load(model, "cuda" if gpus() else "cpu", machine.threads)))
+    return ranks.start(model, n_ranks, zero3=machine.score_zero3, threads=machine.threads)
 
 
 def token_budget(machine: Machine) -> int:
-    """Tokens in one batch; more of them do not stay in a CPU's cache, fewer leave a GPU idle."""
+    """Tokens in one batch. More of them do not stay in a CPU's cache, fewer leave a GPU idle."""
     return machine.score_tokens or (16384 if gpus() else 2048)
 
 
-def batches(lengths: dict[int, int], budget: int) -> Iterator[list[int]]:
-    """Example numbers in batches, longest first; rows times longest row stays within the budget.
+def batches(lengths: Mapping[int, int], budget: int) -> Iterator[list[int]]:
+    """Batches of examples, given by their indices, longest first.
 
-    A row longer than the budget is a batch of its own.
+    The number of examples times the longest length stays within the budget. An example that alone is longer than the
+    budget is a batch of its own.
+
+    Args:
+        lengths: tokens by example index.
+        budget: tokens, padding included.
     """
     batch: list[int] = []
     longest = 0
-    for n in sorted(lengths, key=lambda n: (-lengths[n], n)):
+    for index in sorted(lengths, key=lambda i: (-lengths[i], i)):
         if batch and (len(batch) + 1) * longest > budget:
             yield batch
             batch = []
-        longest = longest if batch else lengths[n]
-        batch.append(n)
+        longest = longest if batch else lengths[index]
+        batch.append(index)
     if batch:
         yield batch
 
 
-def _check(number: int, row: Example) -> None:
-    for begin, end in forward.spans(row):
-        if not (0 <= begin <= end <= len(row.ids)) or begin == 0 < end:
-            raise ValueError(
-                f"row {number}: span {begin, end} in {len(row.ids)} tokens (the first token has no log-prob)"
-            )
+def _check_spans(index: int, example: Example) -> None:
+    n = len(example.ids)
+    for begin, end in forward.spans(example):
+        if not (0 <= begin <= end <= n) or begin == 0 < end:
+            raise ValueError(f"example {index}: span {begin, end} in {n} tokens (the first token has no log-prob)")
 
 
-def _unscored(row: Example) -> Score:
-    return Score(None, row.trace[1] - row.trace[0], None, None, None)
+def _unscored(example: Example) -> Score:
+    return Score(None, example.trace[1] - example.trace[0], None, None, None)
 
 
 def score_traces(
     score: Scorer,
-    traces: pl.DataFrame,
-    rows_of: Callable[[pl.DataFrame], list[Example]],
-    numbers: list[int],
+    traces: dy.DataFrame[Traces],
+    examples_of: Callable[[pl.DataFrame], list[Example]],
+    indices: list[int],
+    *,
     block_rows: int,
     token_logps: bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(n, row of tables.Logps) for the traces with these numbers, in order, a block of `block_rows` at a time.
+    """Index and row of schemas.Logps of some traces, in the order of their indices.
 
-    Blocks are cut from all of `traces`, so a row's batch, and with it the last digits, do not depend on `numbers`.
+    Blocks are cut from all of `traces`, so the batch of a trace, and with it the last digits of its log-probs, do not
+    depend on `indices`.
 
     Args:
-        traces: problem_id, seed and what `rows_of` needs.
-        rows_of: a block of traces to rows of tokens.
+        traces: problem_id, seed and the columns that `examples_of` needs.
+        examples_of: turns a block of `traces` into one example for each of its rows, in their order.
+        indices: rows of `traces` that are asked for, in ascending order.
+        block_rows: rows scored together.
+        token_logps: keep the log-prob of every trace token.
     """
-    wanted = set(numbers)
-    with tqdm(total=len(numbers), desc="scoring", unit="trace") as bar:
-        for block in resume.blocks(numbers, block_rows, traces.height):
-            keys = traces[block].select("problem_id", "seed").iter_rows(named=True)
-            for n, key, result in zip(block, keys, score(rows_of(traces[block]), token_logps), strict=True):
-                if n in wanted:
+    wanted = set(indices)
+    with tqdm(total=len(indices), desc="scoring", unit="trace") as bar:
+        for block in resume.blocks(indices, block_rows, traces.height):
+            keys = traces[block].select(TRACE_KEY).iter_rows(named=True)
+            scores = score(examples_of(traces[block]), token_logps)
+            for index, key, result in zip(block, keys, scores, strict=True):
+                if index in wanted:
                     bar.update()
-                    yield n, key | asdict(result)
-
-
-def sampled_logps(traces: pl.DataFrame, token_logps: bool) -> pl.DataFrame:
-    """tables.Logps out of the log-probs that the sampler gave its own tokens.
-
-    Args:
-        traces: problem_id, seed, trace_ids, trace_logps.
-
-    Raises:
-        ValueError: a trace without them, or with another number of them than of tokens; names it.
-    """
-    per_token = pl.col("trace_logps")
-    bad = traces.filter((per_token.list.len() != pl.col("trace_ids").list.len()) | per_token.is_null())
-    if bad.height:
-        first = bad.select("problem_id", "seed").row(0, named=True)
-        raise ValueError(f"traces: {bad.height} without the log-prob of every token, the first: {first}")
-    return traces.select(
-        "problem_id",
-        "seed",
-        trace_logp_sum=per_token.cast(pl.List(pl.Float64)).list.sum(),
-        trace_tokens=per_token.list.len().cast(pl.Int32),
-        answer_logp_sum=pl.lit(None, pl.Float64),
-        answer_tokens=pl.lit(None, pl.Int32),
-        trace_logps=per_token if token_logps else pl.lit(None, pl.List(pl.Float32)),
-    )
-
-
-def differences(sampled: pl.Series, scores: Sequence[Score]) -> dict[str, float]:
-    """How far the sampler's log-probs are from the scorer's, over all tokens of some traces, in nats."""
-    pairs = [
-        abs(a - b)
-        for ours, score in zip(sampled, scores, strict=True)
-        if score.trace_logps is not None
-        for a, b in zip(ours, score.trace_logps, strict=True)
-    ]
-    return {
-        "compared_traces": len(scores),
-        "compared_tokens": len(pairs),
-        "mean_abs_difference_nats": sum(pairs) / max(1, len(pairs)),
-        "max_abs_difference_nats": max(pairs, default=0.0),
-    }
+                    yield index, key | asdict(result)
