@@ -1,4 +1,4 @@
-"""How fast verification is, side by side with the obvious ways: ``python -m tests.benchmarks.bench_verify``.
+"""How fast verification is, side by side with the obvious ways: `python -m tests.benchmarks.bench_verify`.
 
 Programs: 200 small programs of 5 tests each, against a runner that starts a Python for every test.
 Mathematics: pairs of the ordinary kinds on one core, against math-verify as it comes; and how many of the
@@ -6,8 +6,7 @@ labelled pairs each gets right. Rates are per second of wall time, and of proces
 machine changes less: medians of three runs. Prints a table and writes JSON. Nothing here is asserted.
 """
 
-from __future__ import annotations
-
+import gzip
 import json
 import random
 import resource
@@ -22,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measuring import ROOT, command_line, write_json
-from tests.verify.math_pairs import PAIRS
 from vr.verify import Task, verify
-from vr.verify.isolation import choose_level
-from vr.verify.verifying import n_cores
+from vr.verify.api import n_cores
+from vr.verify.sandbox.isolation import choose_level
 
-LABELLED = ROOT.parent / "shared" / "labelled" / "math_pairs.jsonl"
+LABELLED = ROOT / "tests" / "verify" / "math" / "labelled_pairs.jsonl.gz"
 N_PROGRAMS, N_TESTS, N_PAIRS = 200, 5, 1500
 N_RUNS = 3
 EXTRAORDINARY = {"huge", "long", "malformed"}
@@ -82,12 +80,8 @@ def python_per_test(codes: list[str], workers: int) -> int:
 
 
 def labelled_pairs() -> list[dict[str, Any]]:
-    """The labelled set where it is present, and this project's own pairs."""
-    own = [
-        {"kind": k, "gold": g, "pred": a if k in ("no box", "several") else rf"\boxed{{{a}}}", "equal": e}
-        for k, g, a, e in PAIRS
-    ]
-    return [json.loads(line) for line in LABELLED.read_text().splitlines()] if LABELLED.exists() else own
+    """Pairs with `gold`, `pred`, `equal` and `kind`."""
+    return [json.loads(line) for line in gzip.decompress(LABELLED.read_bytes()).splitlines()]
 
 
 def plain_math_verify(pairs: list[dict[str, Any]]) -> list[bool]:

@@ -1,16 +1,21 @@
 """The command for people: what it prints and its exit status."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from vr.verify import isolation
 from vr.verify.__main__ import main
-from vr.verify.isolation import LEVELS, Probe, probe
+from vr.verify.sandbox import isolation
+from vr.verify.sandbox.isolation import LEVELS, Probe, probe
 
-needs_isolation = pytest.mark.skipif(
-    not any(probe(level).holds for level in LEVELS), reason="no level of isolation holds on this machine"
-)
+
+@pytest.fixture
+def open_pool(monkeypatch, judge):
+    """The command judges mathematics in the pool that all tests share."""
+    monkeypatch.setattr("vr.verify.__main__.verify", lambda tasks, **_: judge(*tasks))
+    monkeypatch.setattr("vr.verify.selfcheck.verify", lambda tasks, **_: judge(*tasks))
 
 
 @pytest.mark.parametrize(
@@ -22,9 +27,18 @@ needs_isolation = pytest.mark.skipif(
         ("", "4", 2, "unparsable_reference"),
     ],
 )
+@pytest.mark.usefixtures("open_pool")
 def test_math_prints_the_verdict(capsys, gold, answer, status, outcome):
     assert main(["math", "--gold", gold, "--answer", answer]) == status
     assert f"outcome: {outcome}\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_whole_command_as_a_process_of_its_own():
+    command = [sys.executable, "-m", "vr.verify", "math", "--gold", "3", "--answer", r"I think \boxed{4}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "outcome: wrong\n" in done.stdout
 
 
 def test_choice_prints_the_verdict(capsys):
@@ -32,7 +46,7 @@ def test_choice_prints_the_verdict(capsys):
     assert "outcome: correct" in capsys.readouterr().out
 
 
-@needs_isolation
+@pytest.mark.usefixtures("isolation_level")
 @pytest.mark.parametrize(
     ("code", "tests", "status", "printed"),
     [
@@ -54,6 +68,7 @@ def test_a_missing_file_is_an_error_in_words(capsys, tmp_path):
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("open_pool")
 def test_selfcheck_names_levels_attacks_and_what_is_not_promised(capsys):
     main(["selfcheck"])
     printed = capsys.readouterr().out
@@ -64,6 +79,7 @@ def test_selfcheck_names_levels_attacks_and_what_is_not_promised(capsys):
         assert "not promised" in printed
 
 
+@pytest.mark.usefixtures("open_pool")
 def test_selfcheck_says_what_is_open_where_nothing_holds(capsys, monkeypatch):
     monkeypatch.setattr(isolation, "probe", lambda level: Probe(level, ("read a file", "send a datagram"), ""))
     assert main(["selfcheck"]) == 2

@@ -1,9 +1,8 @@
-r"""Finding answers and programs in solutions, and one spelling for an answer."""
+r"""Finding answers and programs in solutions."""
 
 import pytest
 
 from vr.verify.extract import final_answer, last_program
-from vr.verify.normalise import normalise, words
 
 
 @pytest.mark.parametrize(
@@ -35,35 +34,6 @@ def test_the_answer_of_a_solution(solution, answer):
 )
 def test_a_number_somewhere_is_no_answer(solution):
     assert final_answer(solution) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "spelling"),
-    [
-        ("½", r"\frac{1}{2}"),
-        ("√2", r"\sqrt{2}"),
-        (r"\dfrac12", r"\frac{1}{2}"),
-        (r"\frac{1}2", r"\frac{1}{2}"),
-        ("１２", "12"),
-        ("6\u200b0", "60"),
-        ("10,000", "10000"),
-        ("10{,}000", "10000"),
-        (r"10\,000", "10000"),
-        ("1,2", "1,2"),
-        ("x²", "x^{2}"),
-        ("$5$", "5"),
-        ("5.", "5"),
-        (r"12.5 \text{ percent}", r"12.5 \%"),
-        (r"\left[0,1\right)", "[0,1)"),
-        (r"\boxed{\boxed{4}}", "4"),
-    ],
-)
-def test_one_spelling(text, spelling):
-    assert normalise(text).replace(" ", "") == spelling.replace(" ", "")
-
-
-def test_words_lose_markup_case_and_final_punctuation():
-    assert words(r"\text{Not Even}.") == "not even"
 
 
 def test_the_last_fenced_block_is_the_program():

@@ -1,43 +1,51 @@
-"""The command for people: ``python -m vr.verify program|math|choice|selfcheck``.
+"""The command for people: `python -m vr.verify program|math|choice|selfcheck`.
 
 Prints the verdict and why. Exit status: 0 correct, 1 wrong or no answer, 2 not judged.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from vr.verify import isolation, selfcheck
-from vr.verify.types import JUDGED, Task, Verdict
-from vr.verify.verifying import verify
+from vr.tables.vocabulary import JUDGED
+from vr.verify import selfcheck
+from vr.verify.api import verify
+from vr.verify.extract import final_answer
+from vr.verify.sandbox import isolation
+from vr.verify.types import Task, Verdict
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    options = parser().parse_args(arguments)
+    """Run one command and return its exit status.
+
+    Args:
+        arguments: the command line without the program's name; None: that of this process.
+    """
+    options = _parser().parse_args(arguments)
     if options.command == "selfcheck":
         for line in selfcheck.report():
             print(line)
         return 0 if selfcheck.all_well() else 2
     try:
-        task = program_task(options) if options.command == "program" else answer_task(options)
+        task = _program_task(options) if options.command == "program" else _answer_task(options)
         unsafe = options.command == "program" and options.allow_unsafe_execution
         if unsafe:
-            warn_of_what_is_open()
+            _warn_of_what_is_open()
         verdict = next(iter(verify([task], workers=1, allow_unsafe=unsafe)))
     except (OSError, isolation.IsolationUnavailableError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print_verdict(verdict)
+    _print_verdict(verdict)
     return 0 if verdict.outcome == "correct" else 1 if verdict.outcome in JUDGED else 2
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(prog="python -m vr.verify", description="Judge one answer and say why.")
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m vr.verify",
+        description="Judge one answer and say why.",
+        epilog="Exit status: 0 correct, 1 wrong or no answer, 2 not judged.",
+    )
     commands = top.add_subparsers(dest="command", required=True)
     program = commands.add_parser("program", help="run a program on tests in the sandbox")
     program.add_argument("file", type=Path, help="a Python file, or a solution with a fenced block")
@@ -51,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def program_task(options: argparse.Namespace) -> Task:
-    """The task of ``program``: stdin tests, or call tests where the tests name a function."""
+def _program_task(options: argparse.Namespace) -> Task:
+    """The task of `program`: call tests where the tests name a function, else stdin tests."""
     code = options.file.read_text(encoding="utf-8", errors="surrogateescape")
     tests = options.tests.read_text(encoding="utf-8", errors="surrogateescape")
     answer = code if "```" in code else f"```python\n{code}\n```"
@@ -63,24 +71,20 @@ def program_task(options: argparse.Namespace) -> Task:
     return Task("call" if is_call else "stdin", answer, None, tests)
 
 
-def answer_task(options: argparse.Namespace) -> Task:
-    """The task of ``math`` and ``choice``: a bare answer counts as boxed."""
-    from vr.verify.extract import final_answer
-
+def _answer_task(options: argparse.Namespace) -> Task:
+    """The task of `math` and `choice`: a bare answer counts as boxed."""
     named = final_answer(options.answer) is not None
     return Task(options.command, options.answer if named else rf"\boxed{{{options.answer}}}", options.gold)
 
 
-def warn_of_what_is_open() -> None:
-    """Say what an unconfined program could do, where that is how it will run."""
+def _warn_of_what_is_open() -> None:
+    """Print what an unconfined program could do, where the program will run unconfined."""
     if not selfcheck.all_well():
-        print(
-            "warning: no isolation; a program can: " + ", ".join(isolation.probe("unsafe").got_through), file=sys.stderr
-        )
+        could = ", ".join(isolation.probe("unsafe").got_through)
+        print(f"warning: no isolation; a program can: {could}", file=sys.stderr)
 
 
-def print_verdict(verdict: Verdict) -> None:
-    """One fact a line."""
+def _print_verdict(verdict: Verdict) -> None:
     print(f"outcome: {verdict.outcome}")
     if verdict.detail:
         print(f"detail: {verdict.detail}")

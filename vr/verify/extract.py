@@ -4,23 +4,21 @@ Plain text functions, linear in the length of the text. Never the last number of
 names no answer has none. Nothing is evaluated.
 """
 
-from __future__ import annotations
-
 import re
 
-END_OF_THOUGHT = "</think>"
-TAIL_CHARACTERS = 20_000
+_END_OF_THOUGHT = "</think>"
+_TAIL_CHARACTERS = 20_000
 """Only the end of a solution is searched: an answer stands there, and a flood costs nothing."""
 
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
-BARE_BOXED = re.compile(r"\\?[^\s\\{}$,.;]+")
-BETWEEN_JOINED_BOXES = re.compile(
+_BARE_BOXED = re.compile(r"\\?[^\s\\{}$,.;]+")
+_BETWEEN_JOINED_BOXES = re.compile(
     r"[\s$.,;]*(?:\\(?:text|quad|qquad)\s*\{?)?\s*(?:or|and|,)\s*\}?[\s$]*(?:[a-zA-Z](?:_\{?\w\}?)?\s*=)?[\s$]*"
 )
 ANCHOR = re.compile(r"(?:answer\W{0,4}(?:\bis\b|:|=)|####|答案(?:是|为|：|:))\W{0,4}?\s*", re.IGNORECASE)
-CLAUSE_END = re.compile(r"[.!?]\s|[.!?]$|[,;]\s|。|，|\s(?:because|since|which|as|for|so)\s", re.IGNORECASE)
-MATHS_SPAN = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
-FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.\-]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_CLAUSE_END = re.compile(r"[.!?]\s|[.!?]$|[,;]\s|。|，|\s(?:because|since|which|as|for|so)\s", re.IGNORECASE)
+_MATHS_SPAN = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.\-]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def final_answer(solution: str) -> str | None:
@@ -28,21 +26,21 @@ def final_answer(solution: str) -> str | None:
 
     Boxes joined by "or", "and" or a comma ("x = boxed 2 or x = boxed 3") are one answer of several parts.
     """
-    text = solution.rsplit(END_OF_THOUGHT, 1)[-1][-TAIL_CHARACTERS:]
+    text = solution.rsplit(_END_OF_THOUGHT, 1)[-1][-_TAIL_CHARACTERS:]
     boxes = find_boxes(text)
     if boxes:
         first = len(boxes) - 1
-        while first and BETWEEN_JOINED_BOXES.fullmatch(text[boxes[first - 1][1] : boxes[first][0]]):
+        while first and _BETWEEN_JOINED_BOXES.fullmatch(text[boxes[first - 1][1] : boxes[first][0]]):
             first -= 1
         answer = ", ".join(content for _, _, content in boxes[first:]).strip()
         return answer or None
-    return None if BOX.search(text) else after_anchor(text)
+    return None if BOX.search(text) else _after_anchor(text)
 
 
 def find_boxes(text: str) -> list[tuple[int, int, str]]:
     """Balanced outermost boxes: (start, end, content). A box that is never closed is none."""
     boxes: list[tuple[int, int, str]] = []
-    closing = matching_braces(text)
+    closing = _matching_braces(text)
     position = 0
     for match in BOX.finditer(text):
         if match.start() < position:
@@ -53,13 +51,13 @@ def find_boxes(text: str) -> list[tuple[int, int, str]]:
                 continue
             position = closing[at] + 1
             boxes.append((match.start(), position, text[at + 1 : position - 1]))
-        elif bare := BARE_BOXED.match(text, at):
+        elif bare := _BARE_BOXED.match(text, at):
             position = bare.end()
             boxes.append((match.start(), position, bare.group()))
     return boxes
 
 
-def matching_braces(text: str) -> dict[int, int]:
+def _matching_braces(text: str) -> dict[int, int]:
     """Position of each opening brace -> position of its closing one; escaped braces do not count."""
     pairs: dict[int, int] = {}
     open_at: list[int] = []
@@ -71,22 +69,22 @@ def matching_braces(text: str) -> dict[int, int]:
     return pairs
 
 
-def after_anchor(text: str) -> str | None:
+def _after_anchor(text: str) -> str | None:
     """What follows the last "answer is", "answer:" or "####", up to the end of its clause."""
     anchors = list(ANCHOR.finditer(text))
     if not anchors:
         return None
     line = text[anchors[-1].end() :].lstrip().split("\n")[0].strip("* \t")
-    if maths := MATHS_SPAN.match(line):
+    if maths := _MATHS_SPAN.match(line):
         return next(group for group in maths.groups() if group).strip() or None
-    answer = CLAUSE_END.split(line)[0].strip("*_ \t:")
+    answer = _CLAUSE_END.split(line)[0].strip("*_ \t:")
     return answer or None
 
 
 def last_program(solution: str) -> str | None:
     """The last fenced block of a solution; a text without fences that looks like a program, as it is."""
-    text = solution.rsplit(END_OF_THOUGHT, 1)[-1]
-    blocks = [match.group(2) for match in FENCE.finditer(text) if match.group(2).strip()]
+    text = solution.rsplit(_END_OF_THOUGHT, 1)[-1]
+    blocks = [match.group(2) for match in _FENCE.finditer(text) if match.group(2).strip()]
     if blocks:
         return blocks[-1]
     looks_like_program = re.search(

@@ -1,38 +1,19 @@
-"""What goes into a verification and what comes out: two frozen records and the list of outcomes.
-
-Knows nothing of how a verdict is reached, of processes or of tables.
-"""
-
-from __future__ import annotations
+"""What goes into a verification and what comes out of it: frozen records. Nothing of how a verdict is reached."""
 
 from dataclasses import dataclass
-
-OUTCOMES: tuple[str, ...] = (
-    "correct",
-    "wrong",
-    "no_answer",
-    "timeout",
-    "crashed",
-    "unparsable_reference",
-    "not_run",
-)
-"""Every outcome. The last four say that nothing was learnt about the answer."""
-
-JUDGED: frozenset[str] = frozenset({"correct", "wrong", "no_answer"})
-"""The outcomes that count as judged: an accuracy is a mean over these alone."""
 
 MAX_DETAIL_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
 class Task:
-    """One answer to judge.
+    r"""One answer to judge.
 
-    verifier: a key of ``VERIFIERS``: math, stdin, call, choice, reasoning_gym or none.
-    answer: the solution text that the model wrote, markers removed; None where there was none.
-    reference: the reference answer, or a whole reference solution with ``\\boxed{}``.
-    tests: JSON text. For programs ``{"inputs": [...], "outputs": [...], "fn_name": "f"}`` as in APPS and
-        TACO (``fn_name`` for call tests only); for reasoning_gym ``{"dataset": "...", "entry": {...}}``.
+    verifier: the name of a kind: math, stdin, call, choice, reasoning_gym or none.
+    answer: the solution text that the model wrote, without markers; None where it wrote none.
+    reference: the reference answer, or a whole reference solution with a `\boxed{}`.
+    tests: JSON text. For stdin and call `{"inputs": [...], "outputs": [...], "fn_name": "f"}` as in APPS and TACO
+        (`fn_name` for call only); for reasoning_gym `{"dataset": "...", "entry": {...}}`.
     """
 
     verifier: str
@@ -45,12 +26,11 @@ class Task:
 class Verdict:
     """What was found out about one task.
 
-    outcome: one of ``OUTCOMES``.
-    detail: empty, or why: the first failing test, an exception class, the limit that was hit.
-    cpu_seconds: processor time spent on the task, by the worker and by the programs that it ran.
+    outcome: one of `vr.tables.vocabulary.OUTCOMES`.
+    detail: empty, or why: the first failing test, the class of an exception, the limit that was hit.
+    cpu_seconds: processor time spent on the task by the worker and by the programs that it ran.
     wall_seconds: wall time from handing the task to a worker to its result.
-    isolation: ``full``, ``native`` or ``unsafe`` for programs, ``worker`` for what needs no sandbox,
-        ``none`` where nothing ran.
+    isolation: full, native or unsafe for programs; worker for what needs no sandbox; none where nothing ran.
     """
 
     outcome: str
@@ -62,9 +42,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a verifier function returns: a verdict without the times, which the worker adds.
+    """What a verifier function returns: a verdict without the times of the worker, which the worker adds.
 
-    program_cpu_seconds: processor time of programs that ran for the task outside the worker.
+    program_cpu_seconds: processor time of the programs that ran for the task, outside the worker.
     """
 
     outcome: str

@@ -1,0 +1,122 @@
+r"""Mathematical answers: labelled pairs, floods, and text that must never be run as Python."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.verify.math.pairs import PAIRS
+from vr.verify import Task, Verdict
+
+LABELLED = Path(__file__).with_name("labelled_pairs.jsonl.gz")
+
+
+def as_solution(kind: str, answer: str) -> str:
+    return answer if kind in ("no box", "several") else rf"So the answer is $\boxed{{{answer}}}$."
+
+
+@pytest.fixture
+def judge_pairs(judge: Callable[..., list[Verdict]]) -> Callable[..., list[Verdict]]:
+    """Judges pairs (gold, answer)."""
+    return lambda *pairs: judge(*(Task("math", answer, gold) for gold, answer in pairs))
+
+
+def test_own_labelled_pairs_are_judged_as_labelled(judge_pairs):
+    verdicts = judge_pairs(*((gold, as_solution(kind, answer)) for kind, gold, answer, _ in PAIRS))
+    failures = [
+        (*pair, verdict.outcome)
+        for pair, verdict in zip(PAIRS, verdicts, strict=True)
+        if (verdict.outcome == "correct") != pair[3]
+    ]
+    assert failures == []
+
+
+@pytest.mark.slow
+def test_labelled_set_at_most_4_false_equal_at_least_255_right_none_over_3_seconds(judge_pairs):
+    rows = [json.loads(line) for line in gzip.decompress(LABELLED.read_bytes()).splitlines()]
+    verdicts = judge_pairs(*((row["gold"], row["pred"]) for row in rows))
+    found = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+    false_equal = [row for row, verdict in found if verdict.outcome == "correct" and not row["equal"]]
+    right = [row for row, verdict in found if (verdict.outcome == "correct") == row["equal"]]
+    assert len(false_equal) <= 4
+    assert len(right) >= 255
+    assert max(verdict.cpu_seconds for verdict in verdicts) < 3.0
+
+
+def test_model_text_is_never_evaluated_as_python(judge_pairs, tmp_path):
+    target = tmp_path / "made-by-answer"
+    python = [
+        f"open('{target}','w').write('x')",
+        f"__import__('os').system('touch {target}')",
+        f"__import__('pathlib').Path('{target}').touch()",
+        f"(lambda: open('{target}','w'))()",
+        f"\\text{{open('{target}','w')}}",
+        f"exec(\"open('{target}','w')\")",
+        f"[open('{target}','w') for x in (1,)]",
+    ]
+    pairs = [("5", rf"\boxed{{{text}}}") for text in python] + [(text, r"\boxed{5}") for text in python]
+    pairs += [("x+1", f"The answer is {text}") for text in python]
+    verdicts = judge_pairs(*pairs)
+    assert not target.exists()
+    assert all(verdict.outcome != "correct" for verdict in verdicts)
+
+
+def test_a_reference_without_an_answer_is_unparsable_and_not_wrong(judge_pairs):
+    empty = ["", "  ", r"\boxed{}", "$$", r"\frac{}{}", "We conclude that \\boxed{", "?" * 2000, "see @ the # figure"]
+    outcomes = [verdict.outcome for verdict in judge_pairs(*((gold, r"\boxed{5}") for gold in empty))]
+    assert outcomes == ["unparsable_reference"] * len(empty)
+
+
+def test_a_solution_that_names_no_answer_has_none(judge_pairs):
+    silent = ["", "   ", "I cannot solve this.", "After step 5 I gave up", r"\boxed{}", r"$\boxed{", "5"]
+    outcomes = [verdict.outcome for verdict in judge_pairs(*(("5", text) for text in silent))]
+    assert outcomes == ["no_answer"] * len(silent)
+    assert judge_pairs(("5", None))[0].outcome == "no_answer"
+
+
+def test_a_whole_reference_solution_is_read_by_its_box(judge_pairs):
+    solution = r"First $\boxed{2}$ cases. Adding, we get $\boxed{\frac{3}{4}}$."
+    assert [v.outcome for v in judge_pairs((solution, r"\boxed{0.75}"), (solution, r"\boxed{2}"))] == [
+        "correct",
+        "wrong",
+    ]
+
+
+BAD_TEXT = {
+    "a 100 kB answer": "\\boxed{" + "1+" * 50_000 + "1}",
+    "a 100 kB solution without a box": "x" * 100_000,
+    "NUL bytes": "\\boxed{5\0}",
+    "lone surrogates": "\\boxed{5\udcff\ud800}",
+    "5,000 digits": "\\boxed{" + "7" * 5_000 + "}",
+    "999 digits": "\\boxed{" + "7" * 990 + "}",
+    "deep braces": "\\boxed{" + "{" * 400 + "5" + "}" * 400 + "}",
+    "deep parentheses": "\\boxed{" + "(" * 450 + "5" + ")" * 450 + "}",
+    "open braces": "{" * 50_000,
+    "dollars": "$" * 50_000,
+    "boxes": "\\boxed{" * 10_000,
+    "anchors": "the answer is " * 5_000,
+    "a flood of commands": "\\boxed{" + "\\sqrt" * 190 + "}",
+    "a tower": "\\boxed{9^{9^{9^{9^{9}}}}}",
+    "a factorial": "\\boxed{99999999!}",
+    "a factorial of factorials": "\\boxed{((9!)!)!}",
+    "a sum": "\\boxed{\\sum_{n=1}^{10^{18}} \\frac{1}{n}}",
+    "an integral": "\\boxed{\\int_0^1 \\sin(x^x) dx}",
+    "a product of powers": "\\boxed{" + "(x+1)^{99}" * 40 + "}",
+    "nested fractions": "\\boxed{" + "\\frac{1}{1+" * 30 + "x" + "}" * 30 + "}",
+    "many variables": "\\boxed{" + "+".join(f"x_{{{n}}}^{n}" for n in range(60)) + "}",
+    "commas": "\\boxed{" + "1," * 490 + "1}",
+}
+
+
+@pytest.mark.parametrize("gold", [pytest.param("x^2+1", marks=pytest.mark.slow), "\\{1,2\\}"])
+def test_bad_text_is_judged_and_nothing_hangs(judge_pairs, gold):
+    verdicts = judge_pairs(*((gold, text) for text in BAD_TEXT.values()))
+    outcomes = {name: verdict.outcome for name, verdict in zip(BAD_TEXT, verdicts, strict=True)}
+    allowed = {"wrong", "no_answer", "timeout", "crashed"}
+    assert {name: outcome for name, outcome in outcomes.items() if outcome not in allowed} in (
+        {},
+        {"NUL bytes": "correct"},
+    )
+    assert max(verdict.cpu_seconds for verdict in verdicts) < 3.2

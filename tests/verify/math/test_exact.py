@@ -1,0 +1,36 @@
+r"""Exact arithmetic on short LaTeX strings."""
+
+import pytest
+
+from vr.verify.math.exact import TooLargeError, exact_value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"\frac{3}{4}", 0.75),
+        ("2\\frac{1}{2}", 2.5),  # a mixed number
+        ("-2^{2}", -4),  # the sign binds less than the power
+        ("2^{-1}", 0.5),
+        ("5!", 120),
+        (r"\binom{5}{2}", 10),
+        (r"1.5\times 10^{3}", 1500),
+        ("(1+2)(3)", 9),
+        ("6/2/3", 1),
+        (r"\sqrt{16}", 4),
+        (r"0.\overline{3}+0.1\overline{6}", 0.5),  # 1/3 + 1/6
+    ],
+)
+def test_exact_arithmetic(text, value):
+    assert exact_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["x", "1 7", "1/0", r"\sqrt{2}", "2^{1/2}", "", "1+", "__import__('os')", "１"])
+def test_what_is_not_plain_arithmetic_is_none(text):
+    assert exact_value(text) is None
+
+
+@pytest.mark.parametrize("text", ["9^{9^{9}}", "10^{10000000}", "999999!", r"\binom{1000000000}{500000000}"])
+def test_numbers_past_the_bound_are_refused_at_once(text):
+    with pytest.raises(TooLargeError):
+        exact_value(text)

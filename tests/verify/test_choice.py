@@ -1,0 +1,36 @@
+r"""Multiple choice: the letter that an answer chooses."""
+
+import pytest
+
+from vr.verify import Task
+from vr.verify.choice import read_choice
+from vr.verify.math.normalise import normalise
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [("B", "B"), ("(B)", "B"), (r"\textbf{(B)}\ 12", "B"), ("B. 12", "B"), ("J", "J"), ("option C", "C")],
+)
+def test_the_letter_of_a_choice(answer, letter):
+    choice = read_choice(normalise(answer))
+    assert choice is not None
+    assert choice[0] == letter
+
+
+@pytest.mark.parametrize("answer", ["A man", "A or B", "(A) and (C)", "K", "", "12", "Ab"])
+def test_what_chooses_no_single_letter(answer):
+    assert read_choice(answer) is None
+
+
+def test_choices_are_judged_by_letter(judge):
+    cases = [
+        ("B", "The answer is (B).", "correct"),
+        ("B", r"\boxed{\text{B}}", "correct"),
+        (r"\text{(B)}", "**Answer: C**", "wrong"),
+        ("B", r"\boxed{A or B}", "wrong"),
+        ("B", "I do not know", "no_answer"),
+        ("12", r"\boxed{B}", "unparsable_reference"),
+        ("", r"\boxed{B}", "unparsable_reference"),
+    ]
+    verdicts = judge(*(Task("choice", answer, gold) for gold, answer, _ in cases))
+    assert [verdict.outcome for verdict in verdicts] == [outcome for *_, outcome in cases]

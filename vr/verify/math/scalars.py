@@ -1,0 +1,182 @@
+r"""Single values: numbers and formulas, with units, percent signs, degrees, ratios and bases.
+
+Exact arithmetic where both sides are numbers, else math-verify on the two strings, unless they are such that
+sympy might not come back. Takes normalised text; knows nothing of lists, intervals or equations.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from vr.verify.math import shapes, sympy_bridge
+from vr.verify.math.exact import TooLargeError, as_decimal, decimals, exact_value, is_decimal, significant_digits
+
+MAX_ANSWER_CHARACTERS = 1_000
+_UNIT = re.compile(r"(?<=[\d})!.\s])\s*\\text\s*\{\s*([^{}]*?)\s*\}\s*(\^\{?(-?\d)\}?)?$")
+_DEGREES = re.compile(r"\s*(?:\^\{\\circ\}\s*[CFK]?|\\text\s*\{\s*degrees?\s*\}|(?<=\d)\s+degrees?)$")
+_PLAIN_UNIT = re.compile(
+    r"(?<=\d)\s*((?:square|cubic|sq\.?|cu\.?)?\s*(?:cm|mm|km|(?<=\s)(?:m|g|in)|ft|feet|foot|inch|inches"
+    r"|min|mins|sec|hrs?|yards?|miles?|meters?"
+    r"|metres?|kg|grams?|lbs?|pounds?|hours?|minutes?|seconds?|days?|weeks?|years?|mph|km/h|m/s|dollars?|cents?"
+    r"|units?|units squared|liters?|litres?|ways?|people|students|points?|times))\s*(\^\{?(\d)\}?)?$"
+)
+_BASE = re.compile(r"(?:\\text\s*\{)?([0-9A-Fa-f]+)\}?_\{?(?:\\text\s*\{)?\s*(\d{1,2}|two|eight|ten|sixteen)\s*\}?\}?")
+_RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*:\s*(\d+(?:\.\d+)?)\s*")
+_ANGLE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*\^\{\\circ\}")
+_TOWER = re.compile(r"\^\s*\{[^{}]*\^\s*(?:\{[^{}]*\^|\{?-?\d{3,}|\{[^{}]*\{[^{}]*\^)|\^\d+\^")
+_HEAVY = re.compile(
+    r"\\(?:int|iint|iiint|oint|sum|prod|lim)(?![a-zA-Z])|\\bmod|\\pmod|\\mod(?![a-zA-Z])|\d{5,}\s*!|!\s*!|\}\s*!"
+    r"|\^\s*\{?-?\d{5,}|\^\s*\{[^{}]*\^\s*\{?-?\d"
+)
+_ROUNDED_DIGITS = 6
+"""A decimal with fewer significant digits is not taken for an irrational or repeating number."""
+_UNIT_WITH_NUMBER = re.compile(r"\d|^(?:and|or|if|for|when|mod|if\b)")
+_UNIT_NAMES = {
+    "centimeters": "cm", "centimetres": "cm", "centimeter": "cm", "meters": "m", "metres": "m", "meter": "m",
+    "kilometers": "km", "kilometres": "km", "kilometer": "km", "feet": "ft", "foot": "ft", "inches": "in",
+    "inch": "in", "milesperhour": "mph", "miles/hour": "mph", "kilograms": "kg", "grams": "g", "degrees": "",
+    "degree": "", "units": "", "unit": "", "millimeters": "mm", "hrs": "hour", "hours": "hour",
+    "mins": "minute", "min": "minute",
+    "seconds": "s", "sec": "s", "minutes": "minute",
+}  # fmt: skip
+
+Rule = Callable[[str, str], "bool | None"]
+
+
+def first_decision(gold: str, answer: str, rules: Sequence[Rule]) -> bool | None:
+    """The verdict of the first rule that applies."""
+    return next((verdict for rule in rules if (verdict := rule(gold, answer)) is not None), None)
+
+
+def squeezed(text: str) -> str:
+    """The text without spaces, but for those between two digits: 1 7 is not 17."""
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+
+
+def equal_scalars(gold: str, answer: str) -> bool:
+    """Two single values, with their units, percent and degree signs."""
+    decided = first_decision(gold, answer, (_by_ratio, _by_base))
+    if decided is not None:
+        return decided
+    left, left_unit = _without_unit(gold)
+    right, right_unit = _without_unit(answer)
+    if left_unit and right_unit and left_unit != right_unit:
+        return False
+    left_percent, right_percent = left.endswith(r"\%"), right.endswith(r"\%")
+    left, right = left.removesuffix(r"\%").strip(), right.removesuffix(r"\%").strip()
+    if left_percent == right_percent:
+        return _equal_values(left, right)
+    return _equal_values(left, right) or _equal_percentage(*((left, right) if left_percent else (right, left)))
+
+
+def _equal_percentage(percentage: str, value: str) -> bool:
+    """Whether the percentage is a hundred times the value."""
+    try:
+        hundredfold, plain = exact_value(percentage), exact_value(value)
+    except TooLargeError:
+        return False
+    return hundredfold is not None and plain is not None and hundredfold == 100 * plain
+
+
+def _without_unit(text: str) -> tuple[str, str]:
+    """(value, unit) of a number with a unit after it; the unit is empty where there is none."""
+    text = _DEGREES.sub("", text) if re.fullmatch(r"[-+\d./{}\\frac\s]+", _DEGREES.sub("", text)) else text
+    match = _UNIT.search(text) or _PLAIN_UNIT.search(text)
+    if match is None or not text[: match.start()].strip():
+        return text, ""
+    unit = re.sub(r"[\s.]+", "", match.group(1).lower()) + (match.group(3) or "")
+    if _UNIT_WITH_NUMBER.search(match.group(1)) or r"\text" in text[: match.start()]:
+        return text, ""
+    return text[: match.start()].strip().rstrip(r"\ "), _canonical_unit(unit)
+
+
+def _canonical_unit(unit: str) -> str:
+    """One name for a unit; plurals and squared spellings alike."""
+    square = re.match(r"(?:square|sq)(.+)", unit)
+    cubic = re.match(r"(?:cubic|cu(?=[cfim]))(.+)", unit)
+    power = "2" if square else "3" if cubic else ""
+    name = (square or cubic).group(1) if (square or cubic) else unit  # type: ignore[union-attr]
+    name = _UNIT_NAMES.get(name, name)
+    return (name.removesuffix("s") if len(name) > 3 else name) + power
+
+
+def _by_ratio(gold: str, answer: str) -> bool | None:
+    """a : b against c : d, reduced."""
+    left, right = _RATIO.fullmatch(gold), _RATIO.fullmatch(answer)
+    if left is None or right is None:
+        return None if left is None and right is None else False if left and ":" in answer else None
+    a, b, c, d = (Fraction(text) for text in (*left.groups(), *right.groups()))
+    return a * d == b * c and (b, d) != (0, 0)
+
+
+def _by_base(gold: str, answer: str) -> bool | None:
+    """Numerals with a base: the same digits and the same base; the base may be left out of the answer."""
+    left, right = _BASE.fullmatch(squeezed(gold)), _BASE.fullmatch(squeezed(answer))
+    if left is None:
+        return None
+    if right is None:
+        return left.group(1) == squeezed(answer)
+    return left.groups() == right.groups()
+
+
+def _equal_values(gold: str, answer: str) -> bool:
+    """Two values without decoration: exactly where both are arithmetic, else by math-verify."""
+    if not gold or not answer:
+        return False
+    if squeezed(gold) == squeezed(answer):
+        return True
+    if squeezed(gold).lower() == squeezed(answer).lower():
+        return False  # n and N are two variables, which math-verify takes for one
+    left_decimal, right_decimal = as_decimal(gold), as_decimal(answer)
+    if left_decimal is not None and right_decimal is not None:
+        return left_decimal == right_decimal
+    try:
+        left, right = exact_value(gold), exact_value(answer)
+    except TooLargeError:
+        return False
+    if left is not None and right is not None:
+        return left == right or _rounds_to(gold, answer, left, right)
+    if not (light(gold) and light(answer)) or not _plausible(gold) or not _plausible(answer):
+        return False
+    if is_decimal(gold) != is_decimal(answer):
+        return _equal_to_decimal(*((gold, answer) if is_decimal(gold) else (answer, gold)))
+    return sympy_bridge.same_value(*(_ANGLE.sub(r"{(\1\\pi/180)}", text) for text in (gold, answer)))
+
+
+def _rounds_to(gold: str, answer: str, left: Fraction, right: Fraction) -> bool:
+    """Whether one of the two is a decimal of enough digits that rounds, or is cut off from, the other."""
+    if is_decimal(gold) == is_decimal(answer):
+        return False
+    written, value, exact = (gold, left, right) if is_decimal(gold) else (answer, right, left)
+    return significant_digits(written) >= _ROUNDED_DIGITS and abs(value - exact) < Fraction(1, 10 ** decimals(written))
+
+
+def _equal_to_decimal(written: str, formula: str) -> bool:
+    """The same for a formula that is not rational, such as 2 pi."""
+    value = sympy_bridge.numeric_value(formula)
+    if value is None or significant_digits(written) < _ROUNDED_DIGITS:
+        return False
+    return abs(value - float(written)) < 10.0 ** -decimals(written) + 1e-15 * abs(value)
+
+
+def readable_value(text: str) -> bool:
+    """Whether a reference's single value can be compared by more than its spelling."""
+    value = _without_unit(text)[0].removesuffix(r"\%").strip()
+    if as_decimal(value) is not None or _by_ratio(value, value) or _by_base(value, value) or not light(value):
+        return True
+    try:
+        return exact_value(value) is not None or (_plausible(value) and sympy_bridge.read_latex(value) is not None)
+    except TooLargeError:
+        return True
+
+
+def light(text: str) -> bool:
+    """Whether sympy can take the text without a risk of never coming back."""
+    return not (_TOWER.search(text) or _HEAVY.search(text)) and len(text) <= MAX_ANSWER_CHARACTERS
+
+
+def _plausible(text: str) -> bool:
+    """Whether the text can be a formula: balanced, and no command lacks its arguments."""
+    if re.search(r"\d\s+\d|\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)|\\frac\s*\{[^{}]*\}\s*(?:\{\s*\}|$)", text):
+        return False
+    return shapes.balanced(text) or text.count("(") + text.count("[") != text.count(")") + text.count("]")

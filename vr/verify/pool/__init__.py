@@ -1,0 +1,1 @@
+"""The worker pool: processes that judge tasks, with deadlines that the caller holds."""

@@ -1,0 +1,182 @@
+"""The fork server: a small process that has loaded the verifiers and forks workers on request.
+
+The caller may be a large process with threads and a GPU, which should not fork. So the fork server is started by exec,
+loads once what the verifiers need, and replaces a killed worker by a fork, which takes about 15 ms.
+A worker judges one task after another. The caller holds its deadline (`pool.py`), never the worker itself.
+All processes end when the caller's end of the control socket closes, however the caller ended.
+"""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from vr.verify.registry import Kind, VerifierFunction, WorkerContext
+from vr.verify.types import MAX_DETAIL_CHARACTERS, Finding, Task
+from vr.verify.wire import receive_message, send_message
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_CLOSING_SECONDS = 1.0
+
+
+@dataclass
+class _Verifiers:
+    """What the workers judge with: kinds by name, their functions as far as they could be imported, and the level."""
+
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    functions: dict[str, VerifierFunction] = field(default_factory=dict)
+    isolation: str = "none"
+
+
+def _serve(control: socket.socket) -> None:
+    """Answer the caller's commands (configure, fork, reap) until it closes the socket."""
+    workers: set[int] = set()
+    verifiers = _Verifiers()
+    try:
+        while True:
+            command = receive_message(control)
+            if command["do"] == "configure":
+                verifiers = _load_verifiers(command)
+                send_message(control, {"loaded": sorted(verifiers.functions)})
+            elif command["do"] == "fork":
+                pid = _fork_worker(control, verifiers)
+                workers.add(pid)
+                send_message(control, {"pid": pid})
+            else:
+                workers.discard(command["pid"])
+                send_message(control, {"status": _kill_and_reap(command["pid"])})
+    except (EOFError, OSError):
+        pass
+    finally:
+        _end_all(workers)
+
+
+def _load_verifiers(command: dict[str, Any]) -> _Verifiers:
+    """Import the verifiers before any fork; one that cannot be imported is reported by its tasks, not here."""
+    kinds = {name: Kind(**fields) for name, fields in command["kinds"].items()}
+    verifiers = _Verifiers(kinds, {}, command["isolation"])
+    for name, kind in kinds.items():
+        with contextlib.suppress(Exception):
+            verifiers.functions[name] = kind.load()
+            kind.run_warm_up()
+    gc.collect()
+    gc.freeze()  # objects of the fork server stay in pages that all workers share
+    return verifiers
+
+
+def _fork_worker(control: socket.socket, verifiers: _Verifiers) -> int:
+    """Fork a worker that takes its tasks from the descriptor that the caller sends along; return its process number."""
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _work_until_closed(socket.socket(fileno=descriptors[0]), verifiers)
+    os.close(descriptors[0])
+    return pid
+
+
+_exit_status: dict[int, int] = {}
+"""Exit status, by process number, of children that ended while another was waited for."""
+
+
+def _kill_and_reap(pid: int) -> int:
+    """Kill a worker and return its exit status: negative for the signal that ended it."""
+    _reap_ended()
+    if pid not in _exit_status:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            _exit_status[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return _exit_status.pop(pid, 0)
+
+
+def _reap_ended() -> None:
+    """Reap every child that has ended: workers, and the sandboxes of killed workers, which this process inherits."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            _exit_status[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _end_all(workers: set[int]) -> None:
+    """Give the workers a moment to close their sandboxes, kill those that are still busy, and wait for all children."""
+    patience = time.monotonic() + _CLOSING_SECONDS
+    while time.monotonic() < patience:
+        _reap_ended()
+        if workers <= _exit_status.keys():
+            break
+        time.sleep(0.01)
+    for pid in workers - _exit_status.keys():
+        _kill_and_reap(pid)
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < patience + _CLOSING_SECONDS:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+
+
+def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers) -> NoReturn:
+    """The life of a worker: read a task, judge it, send the verdict, until the caller closes the socket."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        context = WorkerContext(verifiers.isolation, lambda: send_message(jobs, {"alive": True}))
+        while True:
+            task = Task(**receive_message(jobs))
+            send_message(jobs, _judge(task, verifiers, context))
+    except (EOFError, OSError):
+        pass
+    finally:
+        for kind in verifiers.kinds.values():
+            with contextlib.suppress(Exception):
+                kind.run_clean_up()
+        os._exit(0)
+
+
+def _judge(task: Task, verifiers: _Verifiers, context: WorkerContext) -> dict[str, Any]:
+    """The fields of the verdict on one task; whatever the verifier raises becomes the outcome crashed."""
+    wall_start, cpu_start = time.monotonic(), time.process_time()
+    try:
+        kind = verifiers.kinds[task.verifier]
+        _limit_address_space(kind.memory_bytes)
+        finding = (verifiers.functions.get(task.verifier) or kind.load())(task, context)
+    except MemoryError:
+        finding = Finding("crashed", "checker: memory limit")
+    except Exception as error:
+        finding = Finding("crashed", f"checker: {type(error).__name__}: {error}")
+    return {
+        "outcome": finding.outcome,
+        "detail": finding.detail[:MAX_DETAIL_CHARACTERS],
+        "cpu_seconds": time.process_time() - cpu_start + finding.program_cpu_seconds,
+        "wall_seconds": time.monotonic() - wall_start,
+        "isolation": finding.isolation,
+    }
+
+
+def _limit_address_space(n_bytes: int) -> None:
+    """Set the soft limit only, so that a task of another kind may have a higher one."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (n_bytes if hard < 0 else min(n_bytes, hard), hard))
+
+
+def main() -> None:
+    """Run the process. Its one argument is the descriptor of the control socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process too, but the caller decides
+    sys.set_int_max_str_digits(0)  # answers and tests may hold integers of 5,000 digits
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The tests of a program, read from a task's JSON and checked.
+
+The layout is that of APPS and TACO: `{"inputs": [...], "outputs": [...]}`, and `"fn_name"` for call tests.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from vr.verify.programs.compare import joined
+
+
+class UnreadableTestsError(ValueError):
+    """The tests of a task cannot be used; says why."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Checked tests.
+
+    inputs: what is sent to the program, one per test: stdin, or the arguments of the call as JSON.
+    outputs: what is expected, one per test: text, or the value of the call.
+    name: the function of call tests; None for stdin tests.
+    """
+
+    inputs: list[bytes]
+    outputs: list[Any]
+    name: str | None
+
+
+def read_cases(text: str | None, *, is_call: bool) -> Cases:
+    """Check the tests of a task.
+
+    Args:
+        text: the JSON text of the task.
+        is_call: whether they are call tests.
+
+    Raises:
+        UnreadableTestsError: they cannot be used, or there are none.
+    """
+    inputs, outputs, name = _parsed(text)
+    try:
+        if not is_call:
+            return Cases([_encoded(joined(item)) for item in inputs], list(map(joined, outputs)), None)
+        if not isinstance(name, str) or not name.isidentifier():
+            raise UnreadableTestsError("fn_name is missing or no name")
+        return Cases([json.dumps(_arguments(item)).encode("ascii") for item in inputs], outputs, name)
+    except (TypeError, RecursionError) as error:
+        raise UnreadableTestsError(str(error)) from error
+
+
+def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
+    """Inputs, outputs and the function's name as they stand in the JSON text."""
+    try:
+        tests = json.loads(text or "")
+    except (ValueError, RecursionError) as error:
+        raise UnreadableTestsError(f"tests are not JSON: {error}") from error
+    if not isinstance(tests, dict):
+        raise UnreadableTestsError("tests are not a JSON object")
+    inputs, outputs = tests.get("inputs"), tests.get("outputs")
+    if not isinstance(inputs, list) or not isinstance(outputs, list):
+        raise UnreadableTestsError("inputs or outputs are missing")
+    if not inputs:
+        raise UnreadableTestsError("no tests")
+    if len(inputs) != len(outputs):
+        raise UnreadableTestsError(f"{len(inputs)} inputs, {len(outputs)} outputs")
+    return inputs, outputs, tests.get("fn_name")
+
+
+def _encoded(text: str) -> bytes:
+    """Input as bytes, its last line ended; a lone surrogate that stands for a raw byte becomes that byte."""
+    text = text if text.endswith("\n") or not text else text + "\n"
+    return text.encode("utf-8", errors="surrogateescape" if _is_escaped(text) else "surrogatepass")
+
+
+def _is_escaped(text: str) -> bool:
+    """Whether every lone surrogate stands for a byte that was not UTF-8."""
+    return all("\udc80" <= character <= "\udcff" for character in re.findall("[\ud800-\udfff]", text))
+
+
+def _arguments(given: Any) -> list[Any]:
+    """The arguments of one call. Raises TypeError."""
+    if not isinstance(given, list):
+        raise TypeError("a call's input is not a list of arguments")
+    return [_tagged(argument) for argument in given]
+
+
+def _tagged(value: Any) -> Any:
+    """JSON with dictionaries as tagged pairs: where all keys are integers as text, they are sent as integers."""
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, dict):
+        whole = bool(value) and all(re.fullmatch(r"-?\d{1,18}", key, re.ASCII) for key in value)
+        return {"dict": [[int(key) if whole else key, _tagged(item)] for key, item in value.items()]}
+    return value

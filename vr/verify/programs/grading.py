@@ -1,0 +1,116 @@
+"""Grading a program: run it on every test in a sandbox and compare, stopping at the first failure.
+
+A program that loops, raises, does not compile or exceeds a limit is wrong: that is a judgement. Only a failure of the
+sandbox itself is crashed. No tests, or tests that cannot be read, are unparsable_reference, never a pass.
+Expected outputs never leave this process.
+"""
+
+import json
+import re
+import signal
+from typing import Any
+
+from vr.verify.extract import last_program
+from vr.verify.programs import compare
+from vr.verify.programs.cases import Cases, UnreadableTestsError, read_cases
+from vr.verify.registry import WorkerContext
+from vr.verify.sandbox.child import EXIT_RAISED
+from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, Sandbox, SandboxError, SealedFile
+from vr.verify.types import Finding, Task
+
+_USES_NUMPY = re.compile(r"\b(?:numpy|scipy|pandas|sklearn)\b")
+
+
+def judge_stdin(task: Task, context: WorkerContext) -> Finding:
+    """Grade a program that reads stdin and prints."""
+    return _judge(task, context, is_call=False)
+
+
+def judge_call(task: Task, context: WorkerContext) -> Finding:
+    """Grade a program that defines a function or a class `Solution`."""
+    return _judge(task, context, is_call=True)
+
+
+def _judge(task: Task, context: WorkerContext, *, is_call: bool) -> Finding:
+    try:
+        cases = read_cases(task.tests, is_call=is_call)
+    except UnreadableTestsError as error:
+        return Finding("unparsable_reference", str(error), "none")
+    code = last_program(task.answer or "")
+    if code is None:
+        return Finding("no_answer", "no program", "none")
+    return _grade(code, cases, context)
+
+
+def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
+    """Run the program on one test after another, up to the first failure."""
+    level = context.isolation
+    job = json.dumps({"code": code, "name": cases.name}).encode("ascii")
+    sandbox = sandbox_of(level, numpy=_USES_NUMPY.search(code) is not None)
+    cpu_seconds = 0.0
+    with SealedFile(job) as job_file:
+        for number, (given, expected) in enumerate(zip(cases.inputs, cases.outputs, strict=True)):
+            context.heartbeat()
+            try:
+                with SealedFile(given) as stdin:
+                    run = sandbox.run(job_file, stdin, CPU_SECONDS)
+            except SandboxError as failure:
+                return Finding("crashed", f"test {number}: {failure}", level, cpu_seconds)
+            cpu_seconds += run.cpu_seconds
+            compared = _output_fault if cases.name is None else _result_fault
+            fault = _run_fault(run) or compared(run, expected)
+            if fault:
+                return Finding("wrong", f"test {number}: {fault}", level, cpu_seconds)
+    return Finding("correct", "", level, cpu_seconds)
+
+
+_sandboxes: dict[tuple[str, bool], Sandbox] = {}
+"""The sandboxes of this worker process, by level and numpy; they stay warm from one task to the next."""
+
+
+def sandbox_of(level: str, *, numpy: bool) -> Sandbox:
+    """The sandbox for a program. numpy: whether the program mentions it, so that it is loaded beforehand."""
+    if (level, numpy) not in _sandboxes:
+        _sandboxes[level, numpy] = Sandbox(level, numpy=numpy)
+    return _sandboxes[level, numpy]
+
+
+def close_sandboxes() -> None:
+    """End the sandboxes of this worker process."""
+    while _sandboxes:
+        _sandboxes.popitem()[1].close()
+
+
+def _run_fault(run: Run) -> str:
+    """Why a run failed, whatever its output; empty where it did not."""
+    if run.reason:
+        return run.reason
+    if run.exit_code < 0:
+        return f"killed by {signal.Signals(-run.exit_code).name}"
+    if run.exit_code == EXIT_RAISED:
+        message = _decoded(run.result)
+        name = str(message.get("error", "exception")) if isinstance(message, dict) else "exception"
+        return "memory limit (MemoryError)" if name == "MemoryError" else name[:80]
+    return f"exit status {run.exit_code}" if run.exit_code else ""
+
+
+def _output_fault(run: Run, expected: str) -> str:
+    """Compare what was printed with what is expected."""
+    given = run.output.decode("utf-8", errors="surrogateescape")
+    return "" if compare.same_output(expected, given) else "wrong output"
+
+
+def _result_fault(run: Run, expected: Any) -> str:
+    """Compare the value that was returned with the value that is expected."""
+    message = _decoded(run.result)
+    if not isinstance(message, dict) or "value" not in message:
+        return "no result"
+    return "" if compare.same_result(expected, message["value"]) else "wrong result"
+
+
+def _decoded(result: bytes) -> Any:
+    """What a program sent as its result. It may be forged: it is only data, and None where it is not JSON."""
+    try:
+        return json.loads(result)
+    except (ValueError, RecursionError):
+        return None

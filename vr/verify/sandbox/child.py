@@ -1,0 +1,242 @@
+"""The forked child inside the sandbox: puts descriptors in place, confines itself, reads the job, runs the program.
+
+The program runs as `__main__` with the usual imports already in its globals. The value that a call test returns leaves
+as JSON of exact types on a descriptor of its own. The child does not know which output is expected and decides nothing,
+so a program that takes over its own process gains nothing; the grader compares.
+Runs inside the sandbox: standard library only.
+"""
+
+import atexit
+import builtins
+import contextlib
+import io
+import json
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from vr.verify.sandbox.confine import Confinement
+
+PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+"""The folder that holds the package `vr`."""
+READY = b"ready\n"
+"""Written to the result descriptor before the program runs; where it is missing, the sandbox itself has failed."""
+EXIT_RAISED = 81
+"""Exit status of a program that raised an exception."""
+
+_EXIT_SETUP = 97
+_STDIN, _STDOUT, _STDERR, _RESULT, _JOB = 0, 1, 2, 3, 4
+_RECURSION_LIMIT = 10_000
+_MAX_RESULT_DEPTH = 150
+_PRESET = """
+import bisect, collections, copy, fractions, functools, heapq, itertools, math, operator, random, re, string, sys, time
+from bisect import *
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from typing import *
+"""
+
+
+def preset_globals() -> dict[str, Any]:
+    """The imports that published solutions take for granted, by name."""
+    namespace: dict[str, Any] = {}
+    exec(_PRESET, namespace)
+    del namespace["__builtins__"]
+    return namespace
+
+
+def run_and_exit(
+    descriptors: list[int], limits: dict[str, Any], confinement: Confinement, preset: dict[str, Any]
+) -> NoReturn:
+    """Run one program in this process. Never returns and never raises: the exit status says how the run went.
+
+    Args:
+        descriptors: job, stdin, stdout and result, as the grader sent them.
+        limits: `cpu_seconds` and `memory_bytes` of the program.
+        confinement: the prepared confinement, entered before the job is read.
+        preset: the globals that the program starts with.
+    """
+    status = _EXIT_SETUP
+    try:
+        _place_descriptors(descriptors, confinement.ruleset)
+        os.setsid()
+        confinement.enter(limits["memory_bytes"], limits["cpu_seconds"])
+        job = _read_job()
+        _renew_standard_streams()
+        module = _main_module(preset)
+        _reseed()
+        os.write(_RESULT, READY)
+        status = _run_program(job, module)
+    finally:
+        os._exit(status)
+
+
+def _place_descriptors(descriptors: list[int], ruleset: int) -> None:
+    """Put standard streams, result and job on fixed numbers, and close all others but the Landlock rule set."""
+    job, stdin, stdout, result = descriptors
+    high = 100
+    for offset, descriptor in enumerate((job, stdin, stdout, result, os.open("/dev/null", os.O_RDWR))):
+        os.dup2(descriptor, high + offset, inheritable=False)
+    for number, source in ((_STDIN, 1), (_STDOUT, 2), (_STDERR, 4), (_RESULT, 3), (_JOB, 0)):
+        os.dup2(high + source, number)
+    os.closerange(_JOB + 1, max(ruleset, _JOB + 1))
+    os.closerange(max(ruleset, _JOB) + 1, 1 << 16)
+
+
+def _read_job() -> dict[str, Any]:
+    """The job of this run: the code and, for call tests, the name of the function and its arguments."""
+    size = os.fstat(_JOB).st_size
+    chunks, at = [], 0
+    while at < size:
+        chunk = os.pread(_JOB, size - at, at)
+        chunks.append(chunk)
+        at += len(chunk)
+    os.close(_JOB)
+    job: dict[str, Any] = json.loads(b"".join(chunks))
+    if job["name"] is not None:
+        arguments = []
+        while chunk := os.read(_STDIN, 1 << 20):
+            arguments.append(chunk)
+        job["arguments"] = [_untagged(argument) for argument in json.loads(b"".join(arguments))]
+    return job
+
+
+def _untagged(value: Any) -> Any:
+    """An argument as the grader meant it: a dictionary is sent as tagged pairs, so that its keys keep their types."""
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _untagged(item) for key, item in value["dict"]}
+    return value
+
+
+def _renew_standard_streams() -> None:
+    """Make new stream objects, because those of the server belong to other descriptors."""
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(  # type: ignore[misc]
+        io.BufferedReader(io.FileIO(_STDIN, closefd=False)), encoding="utf-8", errors="surrogateescape"
+    )
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(  # type: ignore[misc]
+        io.BufferedWriter(io.FileIO(_STDOUT, "w", closefd=False), 1 << 16), encoding="utf-8", errors="surrogateescape"
+    )
+    sys.stderr = sys.__stderr__ = io.TextIOWrapper(  # type: ignore[misc]
+        io.BufferedWriter(io.FileIO(_STDERR, "w", closefd=False)), encoding="utf-8", errors="backslashreplace"
+    )
+
+
+def _main_module(preset: dict[str, Any]) -> types.ModuleType:
+    """A fresh `__main__` with the preset imports; the checker's own modules can no longer be imported."""
+    module = types.ModuleType("__main__")
+    module.__dict__.update(preset, __file__="main.py", __builtins__=builtins)
+    for name in [name for name in sys.modules if name == "vr" or name.startswith("vr.")]:
+        del sys.modules[name]
+    sys.modules["__main__"] = module
+    # The versions of `site` close stdin before they exit.
+    builtins.__dict__.update(exit=sys.exit, quit=sys.exit)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    return module
+
+
+def _reseed() -> None:
+    """Give this child random numbers of its own; all children would otherwise draw those of the server."""
+    sys.modules["random"].seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+
+def _run_program(job: dict[str, Any], module: types.ModuleType) -> int:
+    """Run the program and, for call tests, its function; return the exit status."""
+    status = 0
+    try:
+        is_call = job["name"] is not None
+        if is_call:
+            module.__dict__["__name__"] = "solution"
+        with contextlib.suppress(SystemExit):
+            exec(compile(job["code"], "main.py", "exec", dont_inherit=True), module.__dict__)
+        if is_call:
+            function = _find_function(module, job["name"])
+            sys.stdin = io.StringIO()
+            _send_result({"value": _plain(function(*job["arguments"]))})
+    except SystemExit:
+        pass
+    except BaseException as error:
+        status = EXIT_RAISED
+        _send_result({"error": type(error).__name__})
+    for step in (_wait_for_threads, atexit._run_exitfuncs, _flush):
+        try:
+            step()
+        except BaseException as error:
+            if status == 0 and not isinstance(error, SystemExit):
+                status = EXIT_RAISED
+                _send_result({"error": type(error).__name__})
+    return status
+
+
+def _wait_for_threads() -> None:
+    """Wait for the threads that are no daemons, as the interpreter does at its end."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def _flush() -> None:
+    """Write out what the program printed, also where it replaced `sys.stdout` by a stream of its own."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+    if sys.__stdout__ is not None and not sys.__stdout__.closed:
+        sys.__stdout__.flush()
+
+
+def _find_function(module: types.ModuleType, name: str) -> Callable[..., Any]:
+    """The method of a new `Solution`, or else the function of that name. Raises NameError."""
+    solution = module.__dict__.get("Solution")
+    if isinstance(solution, type) and hasattr(solution, name):
+        function: Callable[..., Any] = getattr(solution(), name)
+        return function
+    found: Callable[..., Any] | None = module.__dict__.get(name)
+    if callable(found):
+        return found
+    raise NameError(f"name {name!r} is not defined")
+
+
+def _send_result(message: dict[str, Any]) -> None:
+    """Write JSON to the result descriptor; a program that has closed the descriptor has no result."""
+    try:
+        body = memoryview(json.dumps(message).encode("ascii"))
+        while body:
+            body = body[os.write(_RESULT, body) :]
+    except OSError:
+        pass
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A returned value as JSON of exact types; an instance of a subclass is read through the base type.
+
+    Dictionaries and sets are tagged. A value of any other type becomes a tag that equals nothing.
+    """
+    if depth > _MAX_RESULT_DEPTH:
+        raise ValueError("result nested too deeply")
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        base: Any = list if isinstance(value, list) else tuple
+        return [_plain(item, depth + 1) for item in base.__iter__(value)]
+    if isinstance(value, types.GeneratorType) or kind in (map, filter, zip, range, type({}.keys()), type({}.values())):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        pairs = [[_plain(key, depth + 1), _plain(item, depth + 1)] for key, item in dict.items(value)]
+        return {"dict": pairs}
+    if isinstance(value, (set, frozenset)):
+        base = set if isinstance(value, set) else frozenset
+        return {"set": [_plain(item, depth + 1) for item in base.__iter__(value)]}
+    for base in (int, float, str):
+        if isinstance(value, base):
+            return base.__str__(value) if base is str else base.__add__(value, base(0))
+    if kind.__module__ == "numpy" and hasattr(value, "tolist"):
+        return _plain(value.tolist(), depth + 1)
+    return {"other": kind.__name__}
