@@ -1,0 +1,58 @@
+"""Layouts reach the global batch exactly, or there is an error with the numbers."""
+
+import pytest
+
+from vr.engines.training.layout import cores, lay_out
+from vr.settings.machine import Machine
+
+
+def laid_out(batch: int, gpus: int = 0, cores: int = 1, **machine: int) -> tuple[int, int, int]:
+    layout = lay_out(batch, Machine(**machine), gpus, cores)
+    assert layout.batch == batch
+    return layout.ranks, layout.micro_batch, layout.accumulation
+
+
+def test_layout_reaches_the_batch_exactly() -> None:
+    assert laid_out(32) == (1, 32, 1)
+    assert laid_out(96) == (1, 48, 2)  # the largest divisor of 96 that is at most 64
+    assert laid_out(67) == (1, 1, 67)
+    assert laid_out(96, train_ranks=2) == (2, 48, 1)
+    assert laid_out(96, train_ranks=2, train_micro_batch=4) == (2, 4, 12)
+    assert laid_out(96, gpus=8) == (8, 1, 12)
+    assert laid_out(96, gpus=8, train_ranks=4, train_micro_batch=3) == (4, 3, 8)
+
+
+def test_cpu_ranks_are_as_many_as_the_cores_if_they_divide_the_batch_and_have_eight_rows_each() -> None:
+    assert laid_out(16, cores=2) == (2, 8, 1)
+    assert laid_out(32, cores=8) == (4, 8, 1)
+    assert laid_out(18, cores=8) == (2, 9, 1)
+    assert laid_out(15, cores=8) == (1, 15, 1)
+    assert laid_out(17, cores=2) == (1, 17, 1)
+    assert laid_out(4, cores=2) == (1, 4, 1)
+    assert laid_out(96, cores=2, train_ranks=1) == (1, 48, 2)
+    assert laid_out(96, gpus=4, cores=64) == (4, 1, 24)
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5})
+    assert cores() == 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "machine", "numbers"),
+    [
+        (10, {"train_ranks": 4}, r"10 rows .* 4 ranks"),
+        (10, {"train_micro_batch": 4}, r"10 / \(1 \* 4\) = 2.5"),
+        (2, {"train_ranks": 4}, r"2 / \(4 \* 1\) = 0.5"),
+    ],
+)
+def test_batch_that_cannot_be_reached_is_an_error_with_the_numbers(
+    batch: int, machine: dict[str, int], numbers: str
+) -> None:
+    with pytest.raises(ValueError, match=numbers):
+        lay_out(batch, Machine(**machine), 0, 1)
+
+
+def test_more_ranks_than_gpus_is_an_error() -> None:
+    with pytest.raises(ValueError, match="train_ranks = 4: this machine has 2 GPUs"):
+        lay_out(8, Machine(train_ranks=4), 2, 1)
