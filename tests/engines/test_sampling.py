@@ -1,10 +1,10 @@
-"""vr/sampling.py on real vLLM engines, with models whose next-token probabilities are known.
+"""vr/engines/sampling on real vLLM engines, with models whose next-token probabilities are known.
 
-One process holds all engines of this module: importing vLLM is most of its time.
+All engines of this module are in one process, since importing vLLM takes most of the time.
 """
 
 import dataclasses
-import functools
+import gc
 import itertools
 import logging
 import math
@@ -19,42 +19,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_markov_model, make_tokenizer, token_id
+from conftest import make_markov_model, token_id
 
-from vr.engines import sampling
-from vr.engines.sampling import Request, Sample, request_seed
-from vr.renderers import markers, renderer
+from vr.engines.sampling import Request, Sample, engine, request_seed, sample, sampler
+from vr.renderers import markers
+from vr.renderers.tokenizer import decode, encode, load_tokenizer
 from vr.settings.machine import Machine
+from vr.settings.params import Sampling
 
 END = markers.END_THOUGHT
 MACHINE = Machine(kv_cache_gib=1)
 PROBS = {"A": 0.5, "B": 0.3, "C": 0.15, markers.TURN_END: 0.05}
-"""The known model's next token, whatever came before, except that an end marker follows a D for certain."""
-
-SETTINGS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "end_marker": END}
+"""The known model's next token, whatever came before, except that an end marker always follows a D."""
+DECODING = Sampling(temperature=1.0, top_p=1.0, max_tokens=24, precision="float32")
 
 slow = pytest.mark.slow
 
 
-def draw(engine: Any, requests: Sequence[Request], **settings: Any) -> list[Sample]:
-    """The samples in the order of the requests, which are numbered by their places."""
-    numbered = [dataclasses.replace(request, number=n) for n, request in enumerate(requests)]
-    pairs = list(sampling.draw(engine, numbered, **(SETTINGS | {"total": len(requests)} | settings)))
-    assert sorted(number for number, _ in pairs) == list(range(len(requests)))
+def draw(
+    llm: Any, requests: Sequence[Request], *, end_marker: str | None = END, logps: bool = False, **decoding: Any
+) -> list[Sample]:
+    """The samples in the order of the requests, which get their positions as indices."""
+    indexed = [dataclasses.replace(request, index=i) for i, request in enumerate(requests)]
+    settings = DECODING.model_copy(update=decoding)
+    pairs = list(sampler.draw(llm, indexed, settings, total=len(requests), end_marker=end_marker, logps=logps))
+    assert sorted(index for index, _ in pairs) == list(range(len(requests)))
     samples = dict(pairs)
-    return [samples[n] for n in range(len(requests))]
+    return [samples[i] for i in range(len(requests))]
 
 
-def requests_for(engine: Any, count: int, question: str = "Add 3 and 4.", stage: str = "test") -> list[Request]:
-    """`count` requests on one prompt, each with its own seed."""
-    prompt = renderer.Renderer(engine.get_tokenizer()).reasoner_prompt(question, "You add.")
-    return [Request(n, prompt, request_seed(stage, question, n)) for n in range(count)]
+def prompt_of(tokenizer: Any, question: str) -> list[int]:
+    """A conversation in which the model is about to think."""
+    return encode(tokenizer, markers.conversation("You add.", question) + markers.BEGIN_THOUGHT)
 
 
-def request_with(engine: Any, text: str, number: int = 0) -> Request:
+def requests_for(llm: Any, n: int, question: str = "Add 3 and 4.", stage: str = "test") -> list[Request]:
+    """`n` requests on one prompt, each with its own seed."""
+    prompt_ids = prompt_of(llm.get_tokenizer(), question)
+    return [Request(i, prompt_ids, request_seed(stage, question, i)) for i in range(n)]
+
+
+def request_with(llm: Any, text: str, index: int = 0) -> Request:
     """A request on a prompt that ends with the text."""
-    coder = renderer.Renderer(engine.get_tokenizer())
-    return Request(number, coder.reasoner_prompt("Add.", "You add.") + coder.encode(text), number)
+    tokenizer = llm.get_tokenizer()
+    return Request(index, prompt_of(tokenizer, "Add.") + encode(tokenizer, text), index)
 
 
 def reference_logps(model: Path, prompt_ids: list[int], ids: list[int]) -> list[float]:
@@ -71,7 +79,7 @@ def reference_logps(model: Path, prompt_ids: list[int], ids: list[int]) -> list[
 @pytest.fixture(scope="module")
 def random_engine(tiny_model: Path) -> Iterator[Any]:
     """Random weights: every token and the whole prompt matter."""
-    with sampling.engine(tiny_model, MACHINE) as opened:
+    with engine.open_engine(tiny_model, "float32", MACHINE) as opened:
         yield opened
 
 
@@ -84,7 +92,7 @@ def known_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def known_engine(known_model: Path) -> Iterator[Any]:
-    with sampling.engine(known_model, MACHINE) as opened:
+    with engine.open_engine(known_model, "float32", MACHINE) as opened:
         yield opened
 
 
@@ -101,7 +109,7 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def text_engine(text_model: Path) -> Iterator[Any]:
-    with sampling.engine(text_model, MACHINE) as opened:
+    with engine.open_engine(text_model, "float32", MACHINE) as opened:
         yield opened
 
 
@@ -113,20 +121,36 @@ def assert_frequencies(counts: Counter[str], probs: dict[str, float]) -> None:
     assert chi_square < {1: 10.83, 2: 13.82, 3: 16.27}[len(probs) - 1]
 
 
-def first_tokens(engine: Any, count: int, stage: str, **settings: Any) -> Counter[str]:
-    coder = renderer.Renderer(engine.get_tokenizer())
-    samples = draw(engine, requests_for(engine, count, stage=stage), max_tokens=1, **settings)
-    return Counter(coder.decode(sample.ids) for sample in samples)
+def first_tokens(llm: Any, n: int, stage: str, **decoding: Any) -> Counter[str]:
+    samples = draw(llm, requests_for(llm, n, stage=stage), max_tokens=1, **decoding)
+    return Counter(decode(llm.get_tokenizer(), drawn.ids) for drawn in samples)
 
 
 @slow
 def test_a_new_engine_gives_the_same_texts(tiny_model: Path) -> None:
     # The first test of the module: closing an engine ends all others of the process.
-    prompt = renderer.Renderer(renderer.load(tiny_model)).reasoner_prompt("Add 3 and 4.", "You add.")
-    requests = [Request(n, prompt, request_seed("test", "new", n)) for n in range(5)]
-    settings = SETTINGS | {"temperature": 0.7, "top_p": 0.9, "total": 5, "machine": MACHINE}
-    first, second = (dict(sampling.sample(tiny_model, requests, **settings)) for _ in range(2))
+    prompt_ids = prompt_of(load_tokenizer(tiny_model), "Add 3 and 4.")
+    requests = [Request(n, prompt_ids, request_seed("test", "new", n)) for n in range(5)]
+    decoding = DECODING.model_copy(update={"temperature": 0.7, "top_p": 0.9})
+    first, second = (dict(sample(tiny_model, requests, decoding, MACHINE, total=5, end_marker=END)) for _ in range(2))
     assert first == second and len(first) == 5 and first[0].ids
+
+
+@slow
+def test_the_precision_is_the_one_asked_for_whatever_the_weights_have(tiny_model: Path) -> None:
+    # The weights are float32. Precisions show in the log-probs: bfloat16 has 8 bits, float32 24.
+    import torch
+
+    prompt_ids = prompt_of(load_tokenizer(tiny_model), "Add 3 and 4.")
+    distances = {}
+    for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+        with engine.open_engine(tiny_model, precision, MACHINE) as opened:
+            assert opened.model_config.dtype == dtype
+            (drawn,) = draw(opened, [Request(0, prompt_ids, 0)], logps=True)
+        assert drawn.logps is not None
+        exact = reference_logps(tiny_model, prompt_ids, drawn.ids)
+        distances[precision] = max(abs(a - b) for a, b in zip(drawn.logps, exact, strict=True))
+    assert distances["float32"] < 1e-3 < distances["bfloat16"] < 1
 
 
 @slow
@@ -137,7 +161,7 @@ def test_same_request_gives_the_same_text_alone_and_in_any_batch(random_engine: 
     mixed = draw(random_engine, [*others[:30], *wanted, *others[30:]])[30:36]
     assert mixed == alone
     assert draw(random_engine, wanted[::-1]) == alone[::-1]
-    assert len({tuple(sample.ids) for sample in alone}) == 6
+    assert len({tuple(drawn.ids) for drawn in alone}) == 6
 
 
 @slow
@@ -150,7 +174,7 @@ def test_the_same_seed_twice_gives_the_same_text(random_engine: Any) -> None:
 @slow
 def test_eight_answers_on_one_prompt_are_distinct_draws(random_engine: Any) -> None:
     samples = draw(random_engine, requests_for(random_engine, 8))
-    assert len({tuple(sample.ids) for sample in samples}) == 8
+    assert len({tuple(drawn.ids) for drawn in samples}) == 8
 
 
 @slow
@@ -158,7 +182,7 @@ def test_samples_of_one_prompt_are_independent_of_each_other(known_engine: Any) 
     # Two independent draws agree with probability sum p^2 = 0.25 + 0.09 + 0.0225 + 0.0025 = 0.365.
     prompt = requests_for(known_engine, 1)[0].prompt_ids
     pairs = [Request(0, prompt, request_seed("pairs", str(n), m)) for n in range(1500) for m in range(2)]
-    ids = [sample.ids for sample in draw(known_engine, pairs, max_tokens=1)]
+    ids = [drawn.ids for drawn in draw(known_engine, pairs, max_tokens=1)]
     agreeing = sum(a == b for a, b in zip(ids[::2], ids[1::2], strict=True)) / 1500
     assert abs(agreeing - 0.365) < 4 * math.sqrt(0.365 * 0.635 / 1500)
 
@@ -171,9 +195,9 @@ def test_frequencies_match_the_known_probabilities(known_engine: Any) -> None:
 
 @slow
 def test_frequencies_within_texts_match_the_known_probabilities(known_engine: Any) -> None:
-    coder = renderer.Renderer(known_engine.get_tokenizer())
+    tokenizer = known_engine.get_tokenizer()
     samples = draw(known_engine, requests_for(known_engine, 300, stage="within"))
-    assert_frequencies(Counter(coder.decode([i]) for sample in samples for i in sample.ids), PROBS)
+    assert_frequencies(Counter(decode(tokenizer, [i]) for drawn in samples for i in drawn.ids), PROBS)
 
 
 @slow
@@ -191,7 +215,7 @@ def test_top_p_keeps_the_likeliest_tokens_that_reach_it(known_engine: Any) -> No
 
 @slow
 def test_temperature_zero_takes_the_likeliest_token(known_engine: Any) -> None:
-    assert {sample.text for sample in draw(known_engine, requests_for(known_engine, 3), temperature=0)} == {"A" * 24}
+    assert {drawn.text for drawn in draw(known_engine, requests_for(known_engine, 3), temperature=0)} == {"A" * 24}
 
 
 @slow
@@ -201,85 +225,85 @@ def test_greedy_ids_are_the_argmax_of_the_model_that_scores(random_engine: Any, 
 
     requests = [requests_for(random_engine, 1, question=f"Add {n} and 4.")[0] for n in range(5)]
     loaded = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
-    for request, sample in zip(requests, draw(random_engine, requests, temperature=0), strict=True):
+    for request, drawn in zip(requests, draw(random_engine, requests, temperature=0), strict=True):
         with torch.inference_mode():
-            logits_TV = loaded(torch.tensor([request.prompt_ids + sample.ids])).logits[0]
-        assert logits_TV[len(request.prompt_ids) - 1 : -1].argmax(-1).tolist() == sample.ids
+            logits_TV = loaded(torch.tensor([request.prompt_ids + drawn.ids])).logits[0]
+        assert logits_TV[len(request.prompt_ids) - 1 : -1].argmax(-1).tolist() == drawn.ids
 
 
 @slow
 def test_log_probs_are_those_of_the_known_model(known_engine: Any) -> None:
-    coder = renderer.Renderer(known_engine.get_tokenizer())
-    for sample in draw(known_engine, requests_for(known_engine, 20, stage="scored"), temperature=0.7, logps=True):
-        assert sample.logps == pytest.approx([math.log(PROBS[coder.decode([i])]) for i in sample.ids], abs=1e-4)
+    tokenizer = known_engine.get_tokenizer()
+    for drawn in draw(known_engine, requests_for(known_engine, 20, stage="scored"), temperature=0.7, logps=True):
+        assert drawn.logps == pytest.approx([math.log(PROBS[decode(tokenizer, [i])]) for i in drawn.ids], abs=1e-4)
 
 
 @slow
-@pytest.mark.parametrize("markers", ["special", "text"])
-def test_log_probs_are_at_temperature_1_whatever_is_sampled_at(markers: str, request: pytest.FixtureRequest) -> None:
-    names = {"special": ("random_engine", "tiny_model"), "text": ("text_engine", "text_model")}[markers]
-    engine, model = map(request.getfixturevalue, names)
-    requests = requests_for(engine, 30, stage="logps")
+@pytest.mark.parametrize("names", [("random_engine", "tiny_model"), ("text_engine", "text_model")])
+def test_log_probs_are_at_temperature_1_whatever_is_sampled_at(
+    names: tuple[str, str], request: pytest.FixtureRequest
+) -> None:
+    llm, model = map(request.getfixturevalue, names)
+    requests = requests_for(llm, 30, stage="logps")
     settings = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 120}
-    samples = draw(engine, requests, logps=True, **settings)
-    assert {"marker", "length"} <= {sample.finish for sample in samples}
-    for given, sample in zip(requests, samples, strict=True):
-        assert sample.logps == pytest.approx(reference_logps(model, given.prompt_ids, sample.ids), abs=1e-3)
-    assert [dataclasses.replace(sample, logps=None) for sample in samples] == draw(engine, requests, **settings)
+    samples = draw(llm, requests, logps=True, **settings)
+    assert {"marker", "length"} <= {drawn.finish for drawn in samples}
+    for given, drawn in zip(requests, samples, strict=True):
+        assert drawn.logps == pytest.approx(reference_logps(model, given.prompt_ids, drawn.ids), abs=1e-3)
+    assert [dataclasses.replace(drawn, logps=None) for drawn in samples] == draw(llm, requests, **settings)
 
 
 @slow
 def test_a_marker_of_one_special_token_ends_the_sample(known_engine: Any) -> None:
-    coder = renderer.Renderer(known_engine.get_tokenizer())
-    (sample,) = draw(known_engine, [request_with(known_engine, "D")])
-    assert sample == Sample(coder.encode(END), 0, "", "marker", None)
+    (drawn,) = draw(known_engine, [request_with(known_engine, "D")])
+    assert drawn == Sample(encode(known_engine.get_tokenizer(), END), 0, "", "marker", None)
 
 
 @slow
 def test_a_marker_of_several_tokens_ends_the_sample_and_only_the_whole_of_it(text_engine: Any) -> None:
-    coder = renderer.Renderer(text_engine.get_tokenizer())
+    tokenizer = text_engine.get_tokenizer()
     samples = draw(text_engine, requests_for(text_engine, 200), max_tokens=80)
-    ended = [sample for sample in samples if sample.finish == "marker"]
+    ended = [drawn for drawn in samples if drawn.finish == "marker"]
     assert len(ended) > 100
-    for sample in ended:
-        text = coder.decode(sample.ids)
+    for drawn in ended:
+        text = decode(tokenizer, drawn.ids)
         assert text.count(END) == 1 and text.removesuffix(".\n").endswith(END)
-        assert sample.text == text.partition(END)[0]
-        assert coder.decode(sample.ids[: sample.thought_tokens]) == sample.text.removesuffix(".")
-        assert END not in coder.decode(sample.ids[:-1])
-    assert any("<|end_of_tht|>" in sample.text for sample in ended)  # like a marker, but none
-    last = {coder.decode(sample.ids[-1:]) for sample in ended}
+        assert drawn.text == text.partition(END)[0]
+        assert decode(tokenizer, drawn.ids[: drawn.before_marker]) == drawn.text.removesuffix(".")
+        assert END not in decode(tokenizer, drawn.ids[:-1])
+    assert any("<|end_of_tht|>" in drawn.text for drawn in ended)  # like a marker, but none
+    last = {decode(tokenizer, drawn.ids[-1:]) for drawn in ended}
     assert last == {"|>", "|>.\n"}  # the token that completes the marker stays whole
-    assert {coder.decode([s.ids[s.thought_tokens]]) for s in ended} == {"<|", ".<|"}
+    assert {decode(tokenizer, [drawn.ids[drawn.before_marker]]) for drawn in ended} == {"<|", ".<|"}
 
 
 @slow
 def test_without_a_marker_only_the_end_of_the_turn_ends_a_text(known_engine: Any) -> None:
-    coder = renderer.Renderer(known_engine.get_tokenizer())
+    tokenizer = known_engine.get_tokenizer()
     requests = [request_with(known_engine, "D", n) for n in range(50)]
     samples = draw(known_engine, requests, end_marker=None, max_tokens=300)
-    assert {sample.finish for sample in samples} == {"eos"}
-    end = token_id(coder.tokenizer, markers.TURN_END)
-    for sample in samples:
-        assert sample.text.startswith(END)
-        assert sample.ids[-1] == end and end not in sample.ids[:-1]
-        assert sample.text == coder.decode(sample.ids[:-1])
-        assert sample.thought_tokens == len(sample.ids)
+    assert {drawn.finish for drawn in samples} == {"eos"}
+    end = token_id(tokenizer, markers.TURN_END)
+    for drawn in samples:
+        assert drawn.text.startswith(END)
+        assert drawn.ids[-1] == end and end not in drawn.ids[:-1]
+        assert drawn.text == decode(tokenizer, drawn.ids[:-1])
+        assert drawn.before_marker == len(drawn.ids)
 
 
 @slow
 def test_a_text_cut_off_is_recorded_as_length(known_engine: Any) -> None:
     samples = draw(known_engine, requests_for(known_engine, 40), max_tokens=3)
-    cut = [sample for sample in samples if sample.finish == "length"]
-    assert len(cut) > 20 and all(len(sample.ids) == sample.thought_tokens == len(sample.text) == 3 for sample in cut)
+    cut = [drawn for drawn in samples if drawn.finish == "length"]
+    assert len(cut) > 20 and all(len(drawn.ids) == drawn.before_marker == len(drawn.text) == 3 for drawn in cut)
 
 
 @slow
 def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any, caplog: pytest.LogCaptureFixture) -> None:
     # 512 positions: a prompt of 510 leaves room for 2 tokens, 511 for 1, 512 for none.
-    ids = renderer.Renderer(known_engine.get_tokenizer()).encode("A") * 600
+    ids = encode(known_engine.get_tokenizer(), "A") * 600
     requests = [Request(n, ids[:length], seed=0) for n, length in enumerate((510, 511, 512, 600))]
-    with caplog.at_level(logging.WARNING, "vr.sampling"):
+    with caplog.at_level(logging.WARNING, "vr.engines.sampling"):
         samples = draw(known_engine, requests, temperature=0)
     assert [(len(s.ids), s.finish) for s in samples[:2]] == [(2, "length"), (1, "length")]
     assert samples[2] == samples[3] == Sample([], 0, "", "prompt_too_long", None)
@@ -288,15 +312,15 @@ def test_max_tokens_is_lowered_where_the_model_ends(known_engine: Any, caplog: p
 
 
 @slow
-def test_samples_come_as_they_finish_and_carry_the_number_of_their_request(known_engine: Any) -> None:
+def test_samples_come_as_they_finish_and_carry_the_index_of_their_request(known_engine: Any) -> None:
     # After an A or a C comes a text of some 20 tokens (or 512 = no room at all), after a D one end marker.
     ends = {70: "A", 3: "D", 12: "C", 1: "D", 500: "A" * 512}
-    requests = [request_with(known_engine, text, number) for number, text in ends.items()]
-    pairs = list(sampling.draw(known_engine, requests, total=5, **SETTINGS))
-    assert [number for number, _ in pairs[:3]] == [500, 3, 1]
-    assert {number for number, _ in pairs[3:]} == {70, 12}
-    assert [sample.finish for _, sample in pairs[:3]] == ["prompt_too_long", "marker", "marker"]
-    alone = {request.number: draw(known_engine, [request])[0] for request in requests}
+    requests = [request_with(known_engine, text, index) for index, text in ends.items()]
+    pairs = list(sampler.draw(known_engine, requests, DECODING, total=5, end_marker=END))
+    assert [index for index, _ in pairs[:3]] == [500, 3, 1]
+    assert {index for index, _ in pairs[3:]} == {70, 12}
+    assert [drawn.finish for _, drawn in pairs[:3]] == ["prompt_too_long", "marker", "marker"]
+    alone = {request.index: draw(known_engine, [request])[0] for request in requests}
     assert dict(pairs) == alone
 
 
@@ -309,16 +333,33 @@ def test_requests_are_taken_no_more_than_two_batches_ahead(known_engine: Any) ->
         for taken, request in enumerate(requests_for(known_engine, 1200), start=1):  # noqa: B007
             yield request
 
-    samples = sampling.draw(known_engine, counted(), total=1200, **(SETTINGS | {"max_tokens": 1}))
+    decoding = DECODING.model_copy(update={"max_tokens": 1})
+    samples = sampler.draw(known_engine, counted(), decoding, total=1200, end_marker=END)
     for done, _ in enumerate(samples):
         assert taken - done <= 2 * MACHINE.max_sequences
     assert taken == done + 1 == 1200
 
 
 @slow
+def test_memory_for_keys_and_values_is_what_a_full_batch_can_need_and_no_more_than_allowed(
+    known_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A token: key and value, 2 layers, 1 head of 32, 4 bytes. 256 texts of 512 tokens: 4 blocks of 128 each; 1 spare.
+    config = known_engine.vllm_config
+    assert config.cache_config.kv_cache_memory_bytes == (256 * 4 + 1) * 128 * (2 * 2 * 32 * 4) < 2**30
+    monkeypatch.setattr(config.cache_config, "kv_cache_memory_bytes", 1000)
+    assert engine._kv_cache_bytes(config) == 1000
+
+
+@slow
+def test_the_garbage_collector_works_again_once_an_engine_is_open(known_engine: Any) -> None:
+    assert known_engine and gc.isenabled() and gc.get_freeze_count() > 0
+
+
+@slow
 def test_a_caller_that_stops_early_leaves_the_engine_clean(known_engine: Any) -> None:
-    settings = SETTINGS | {"max_tokens": 100, "end_marker": None}
-    stream = sampling.draw(known_engine, requests_for(known_engine, 30), total=30, **settings)
+    decoding = DECODING.model_copy(update={"max_tokens": 100})
+    stream = sampler.draw(known_engine, requests_for(known_engine, 30), decoding, total=30, end_marker=None)
     next(stream)
     stream.close()
     assert not known_engine.has_unfinished_requests()
@@ -351,9 +392,9 @@ def test_an_engine_that_fails_ends_the_sampling_with_one_clear_line(
             closed.append(True)
 
     monkeypatch.setattr(known_engine, "step", failing_step)
-    monkeypatch.setattr(sampling, "engine", known_engine_opened)
+    monkeypatch.setattr(sampler, "open_engine", known_engine_opened)
     requests = [request_with(known_engine, "D"), *requests_for(known_engine, 30)[1:]]
-    samples = sampling.sample(known_model, requests, total=30, machine=MACHINE, **SETTINGS)
+    samples = sample(known_model, requests, DECODING, MACHINE, total=30, end_marker=END)
     assert next(samples)[0] == 0
     with pytest.raises(raised) as caught:
         list(samples)
@@ -365,12 +406,15 @@ def test_an_engine_that_fails_ends_the_sampling_with_one_clear_line(
 def test_an_engine_process_that_is_killed_ends_the_sampling(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As on GPUs, where the engine is a process of its own; vLLM alone would wait for it for ever.
     from vllm import LLMEngine
+    from vllm.v1.executor import Executor
 
-    in_a_process = functools.partial(LLMEngine.from_engine_args, enable_multiprocessing=True)
-    monkeypatch.setattr(LLMEngine, "from_engine_args", in_a_process)
-    with sampling.engine(tiny_model, MACHINE) as opened:
-        requests = requests_for(opened, 300)
-        samples = sampling.draw(opened, requests, total=300, **(SETTINGS | {"max_tokens": 400, "end_marker": None}))
+    def in_a_process(config: Any, **_: Any) -> Any:
+        return LLMEngine(config, Executor.get_class(config), log_stats=False, multiprocess_mode=True)
+
+    monkeypatch.setattr(LLMEngine, "from_vllm_config", in_a_process)
+    with engine.open_engine(tiny_model, "float32", MACHINE) as opened:
+        decoding = DECODING.model_copy(update={"max_tokens": 400})
+        samples = sampler.draw(opened, requests_for(opened, 300), decoding, total=300, end_marker=None)
         next(samples)
         (process,) = opened.engine_core.resources.engine_manager.processes
         os.kill(process.pid, signal.SIGKILL)
@@ -383,8 +427,8 @@ def test_no_requests_give_no_samples_and_open_no_engine(
     known_engine: Any, known_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert draw(known_engine, []) == []
-    monkeypatch.setattr(sampling, "engine", None)
-    assert list(sampling.sample(known_model, iter(()), total=0, machine=MACHINE, **SETTINGS)) == []
+    monkeypatch.setattr(sampler, "open_engine", None)
+    assert list(sample(known_model, iter(()), DECODING, MACHINE, total=0, end_marker=END)) == []
 
 
 def test_a_missing_model_is_named_before_vllm_is_imported() -> None:
@@ -392,9 +436,11 @@ def test_a_missing_model_is_named_before_vllm_is_imported() -> None:
 import sys
 from vr.engines import sampling
 from vr.settings.machine import Machine
+from vr.settings.params import Sampling
 assert not {"torch", "vllm", "transformers"} & set(sys.modules)
+decoding = Sampling(temperature=1, top_p=1, max_tokens=1, precision="float32")
 try:
-    sampling.sample("nowhere", [], total=0, temperature=1, top_p=1, max_tokens=1, end_marker=None, machine=Machine())
+    sampling.sample("nowhere", [], decoding, Machine(), total=0, end_marker=None)
 except FileNotFoundError as error:
     assert "nowhere: no such model" in str(error)
     assert not {"torch", "vllm", "transformers"} & set(sys.modules)
@@ -414,25 +460,3 @@ def test_request_seeds_differ_by_stage_problem_and_every_number() -> None:
 def test_request_seeds_are_the_same_in_every_process_and_fit_in_63_bits() -> None:
     assert request_seed("sample_traces", "p1", 3) == 4971144843327373926
     assert all(0 <= request_seed("s", str(n)) < 2**63 for n in range(1000))
-
-
-@pytest.fixture(scope="module", params=["special", "text"])
-def coder(request: pytest.FixtureRequest) -> renderer.Renderer:
-    return renderer.Renderer(make_tokenizer(request.param))
-
-
-def test_marker_is_found_whatever_stands_before_it(coder: renderer.Renderer) -> None:
-    for thought in ("", "A", "3 + 4 = 7.\n", "<|", "<|end_of_", "ü€", "x" * 300):
-        ids = coder.ended(thought, END)
-        assert sampling._split(ids, coder, END) == (len(ids), len(coder.encode(thought)))
-
-
-def test_thought_tokens_end_before_a_broken_character(coder: renderer.Renderer) -> None:
-    half = coder.encode("€")[:1]  # the first of its three bytes
-    ids = [*half, *coder.fixed(END)]
-    assert sampling._split(ids, coder, END) == (len(ids), 1)
-
-
-def test_no_marker_is_found_where_it_is_not_whole(coder: renderer.Renderer) -> None:
-    for text in ("", "A", "<|end_of_thought", "<|end_of_thought>", "<|end_of_tht|>"):
-        assert sampling._split(coder.encode(text), coder, END) is None
