@@ -1,57 +1,47 @@
-"""Log-probs of one seed's traces under the model that sampled them, q(z_k | x, y') (step 3).
+"""Log-probs of one seed's traces under q, which drew them: q(z_k | x, y') (step 3).
 
-Reads PROBLEMS, TRACES, SAMPLER (which model that is), the system prompts REASONER and POSTERIOR.
-Writes LOGPS (schemas.Logps) and STATISTICS (CSV: where the log-probs come from; where that is the sampler, how far a
-few of them are from the scorer's).
+Reads PROBLEMS, TRACES, the model Q, the system prompt POSTERIOR. Writes LOGPS (schemas.Logps) and STATISTICS (CSV:
+where the log-probs come from; where that is the sampler, how far some of them are from the scorer's).
 """
 
 import logging
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from stages import machine, params, prompt, run, unfinished
-from stages.trace_sampler import model_of
-from vr.engines.scoring import scorer
+from stages import _renderer
+from stages._run import run, work_folder
+from stages._settings import machine, params
+from vr.engines.scoring import sampler_logps
+from vr.engines.scoring.scorer import score_traces, scorer
 from vr.execution import resume
-from vr.renderers import renderer
-from vr.renderers.roles import QUESTION_COLUMNS, Roles, rows_of_traces
+from vr.renderers import trace_examples
+from vr.renderers.renderer import PROBLEM_COLUMNS
 from vr.settings.params import ScorePosterior
 from vr.tables import parquet, schemas
+from vr.tables.files import atomic_file
+from vr.tables.vocabulary import TRACE_KEY
 
-COMPARED_TRACES = 64
 
-
-def main(
-    problems: Path, traces: Path, sampler: Path, reasoner: Path, posterior: Path, logps: Path, statistics: Path
-) -> None:
-    p, here, model = params(ScorePosterior), machine(), model_of(sampler)
-    roles = Roles(renderer.Renderer(renderer.load(model)), prompt(reasoner), prompt(posterior), p.hint, p.template)
-    asked = parquet.read(problems, schemas.Problems, QUESTION_COLUMNS)
-    columns = ["problem_id", "seed", "trace_ids", "thought_tokens"]
-    if p.posterior_logps == "sampler":
-        columns.append("trace_logps")
+def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Path, statistics: Path) -> None:
+    p, how = params(ScorePosterior), machine()
+    from_sampler = p.posterior_logps == "sampler"
+    asked = parquet.read(problems, schemas.Problems, PROBLEM_COLUMNS)
+    columns = (*TRACE_KEY, *trace_examples.TRACE_COLUMNS, *(("trace_logps",) if from_sampler else ()))
     sampled = parquet.read(traces, schemas.Traces, columns)
-
-    def rows_of(block: pl.DataFrame) -> list[renderer.Example]:
-        return rows_of_traces(asked, block, lambda problem, ids, _: roles.sampler_row(problem, ids))
-
-    with (
-        unfinished(logps, problems, traces, sampler, reasoner, posterior, p.model_dump()) as folder,
-        scorer.scorer(model, here) as score,
-    ):
-
-        def scored(numbers: list[int]) -> Iterator[tuple[int, resume.Row]]:
-            return scorer.score_traces(score, sampled, rows_of, numbers, here.shard_rows, p.token_logps)
-
-        compared = {}
-        if p.posterior_logps == "sampler":
-            parquet.write(scorer.sampled_logps(sampled, p.token_logps), logps, schemas.Logps)
-            some = sampled.gather_every(max(1, sampled.height // COMPARED_TRACES))
-            compared = scorer.differences(some["trace_logps"], score(rows_of(some), True))
+    renderer = _renderer.load(q, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior")
+    examples_of = partial(trace_examples.under_proposal, renderer, asked)
+    compared = {}
+    with work_folder(logps, problems, traces, q, posterior, p.model_dump()) as folder, scorer(q, how) as score:
+        if from_sampler:
+            parquet.write(sampler_logps.as_logps(sampled, token_logps=p.token_logps), logps, schemas.Logps)
+            compared = sampler_logps.compare(score, sampled, examples_of)
         else:
-            resume.write(folder, sampled.height, scored, logps, schemas.Logps, shard_rows=here.shard_rows)
+            compute = partial(
+                score_traces, score, sampled, examples_of, block_rows=how.shard_rows, token_logps=p.token_logps
+            )
+            resume.write(folder, sampled.height, compute, logps, schemas.Logps, shard_rows=how.shard_rows)
     written = parquet.read(logps, schemas.Logps, ("trace_logp_sum", "trace_tokens"))
     summary = {
         "logps_from": p.posterior_logps,
@@ -60,8 +50,8 @@ def main(
         "not_scorable": written["trace_logp_sum"].null_count(),
         **compared,
     }
-    statistics.parent.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame([summary]).write_csv(statistics)
+    with atomic_file(statistics) as part:
+        pl.DataFrame([summary]).write_csv(part)
     logging.info(", ".join(f"{name} {value}" for name, value in summary.items()))
 
 
