@@ -1,14 +1,15 @@
-"""Finding the answer in a solution: the last balanced box, else what follows an "answer is".
+"""Finding the answer or the program in a solution.
 
-Plain text functions, linear in the length of the text. Never the last number of the text: a solution that
-names no answer has none. Nothing is evaluated.
+The answer is the last balanced box, or else what follows an "answer is". It is never the last number of the text: a
+solution that names no answer has none. The program is the last fenced block.
+The functions take time linear in the length of the text. Nothing is evaluated.
 """
 
 import re
 
 _END_OF_THOUGHT = "</think>"
 _TAIL_CHARACTERS = 20_000
-"""Only the end of a solution is searched: an answer stands there, and a flood costs nothing."""
+"""Only this much of the end of a solution is searched, so that a very long one costs no time."""
 
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
 _BARE_BOXED = re.compile(r"\\?[^\s\\{}$,.;]+")
@@ -22,7 +23,7 @@ _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.\-]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z
 
 
 def final_answer(solution: str) -> str | None:
-    """The answer that a solution names, or None.
+    """The answer that a solution names; None where it names none.
 
     Boxes joined by "or", "and" or a comma ("x = boxed 2 or x = boxed 3") are one answer of several parts.
     """
@@ -38,7 +39,7 @@ def final_answer(solution: str) -> str | None:
 
 
 def find_boxes(text: str) -> list[tuple[int, int, str]]:
-    """Balanced outermost boxes: (start, end, content). A box that is never closed is none."""
+    """The outermost balanced boxes, as (start, end, content). A box that is never closed does not count."""
     boxes: list[tuple[int, int, str]] = []
     closing = _matching_braces(text)
     position = 0
@@ -58,7 +59,7 @@ def find_boxes(text: str) -> list[tuple[int, int, str]]:
 
 
 def _matching_braces(text: str) -> dict[int, int]:
-    """Position of each opening brace -> position of its closing one; escaped braces do not count."""
+    """The position of the closing brace by that of its opening brace; escaped braces do not count."""
     pairs: dict[int, int] = {}
     open_at: list[int] = []
     for match in re.finditer(r"\\.|[{}]", text, re.DOTALL):
@@ -70,7 +71,7 @@ def _matching_braces(text: str) -> dict[int, int]:
 
 
 def _after_anchor(text: str) -> str | None:
-    """What follows the last "answer is", "answer:" or "####", up to the end of its clause."""
+    """What follows the last "answer is", "answer:" or "####", up to the end of the clause."""
     anchors = list(ANCHOR.finditer(text))
     if not anchors:
         return None
@@ -82,7 +83,7 @@ def _after_anchor(text: str) -> str | None:
 
 
 def last_program(solution: str) -> str | None:
-    """The last fenced block of a solution; a text without fences that looks like a program, as it is."""
+    """The last fenced block of a solution; without a fence the whole text, if it looks like a program; else None."""
     text = solution.rsplit(_END_OF_THOUGHT, 1)[-1]
     blocks = [match.group(2) for match in _FENCE.finditer(text) if match.group(2).strip()]
     if blocks:

@@ -1,8 +1,8 @@
 r"""Exact arithmetic on short LaTeX strings of numbers: `\frac{3}{4}`, `2^{100}-1`, `\binom{5}{2}`.
 
-A small recursive-descent reader, which evaluates nothing but + - * / ^ ! and binomials of rational
-numbers, with a bound on the size of every intermediate result. It is exact where floating point would find
-2^2023 - 1 equal to 2^2023 + 1, and it is fast. What it cannot read, it says so: None.
+A small recursive-descent reader. It evaluates only + - * / ^ !, roots and binomials of rational numbers, and bounds the
+size of every intermediate result. It is exact where floating point would find 2^2023 - 1 equal to 2^2023 + 1, and it is
+fast. For a text that it cannot read the value is None.
 """
 
 import math
@@ -24,13 +24,14 @@ class _NotArithmeticError(Exception):
 
 
 class TooLargeError(Exception):
-    """The value is plain arithmetic, of more than MAX_BITS bits."""
+    """The value is plain arithmetic, but of more than _MAX_BITS bits."""
 
 
 def exact_value(text: str) -> Fraction | None:
-    """The rational number that the text denotes, or None where it is not plain arithmetic.
+    """The rational number that the text denotes; None where it is not plain arithmetic.
 
-    Raises TooLargeError for a number of more than MAX_BITS bits.
+    Raises:
+        TooLargeError: the number has more than _MAX_BITS bits.
     """
     try:
         return _Reader(_REPEATING.sub(_as_fraction, text)).whole()
@@ -53,17 +54,17 @@ def is_decimal(text: str) -> bool:
 
 
 def decimals(text: str) -> int:
-    """Digits after the point that a decimal is written with."""
+    """The number of digits after the point in a decimal."""
     return len(text.strip().partition(".")[2])
 
 
 def significant_digits(text: str) -> int:
-    """Digits of a decimal after its leading zeros."""
+    """The number of digits of a decimal after its leading zeros."""
     return len(text.strip().lstrip("+-").replace(".", "").lstrip("0"))
 
 
 def as_decimal(text: str) -> Decimal | None:
-    """The text as a Decimal where it is a plain number."""
+    """The text as a Decimal; None where it is not a plain number."""
     try:
         return Decimal(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text, re.ASCII) else None
     except InvalidOperation:
@@ -71,7 +72,7 @@ def as_decimal(text: str) -> Decimal | None:
 
 
 class _Reader:
-    """Reads tokens from left to right; one method per level of precedence."""
+    """Reads tokens from left to right; one method for each level of precedence."""
 
     def __init__(self, text: str) -> None:
         self.tokens = _TOKEN.findall(text)
@@ -108,7 +109,7 @@ class _Reader:
         return value
 
     def product(self) -> Fraction:
-        """A product of factors, signs written or not. A mixed number such as 2 1/2 is a sum."""
+        """A product of factors, with or without signs between them. A mixed number such as 2 1/2 is a sum."""
         sign = 1
         while self.peek() in ("+", "-"):
             sign = -sign if self.take() == "-" else sign
@@ -190,14 +191,14 @@ def _number(token: str) -> Fraction:
 
 
 def _bounded(value: Fraction) -> Fraction:
-    """The value itself, unless it has grown past the bound."""
+    """The value itself. Raises TooLargeError where it exceeds the bound."""
     if value.numerator.bit_length() + value.denominator.bit_length() > _MAX_BITS:
         raise TooLargeError
     return value
 
 
 def _raise_to(base: Fraction, exponent: Fraction) -> Fraction:
-    """Integer powers; 4^{1/2} and the like are left to algebra."""
+    """A power with an integer exponent; others, such as 4^{1/2}, are left to algebra."""
     if exponent.denominator != 1:
         raise _NotArithmeticError
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
@@ -207,7 +208,7 @@ def _raise_to(base: Fraction, exponent: Fraction) -> Fraction:
 
 
 def _factorial(value: Fraction) -> Fraction:
-    """n! for whole n."""
+    """n! for a whole n."""
     if value.denominator != 1 or value < 0:
         raise _NotArithmeticError
     if value > 20_000:
@@ -225,7 +226,7 @@ def _binomial(upper: Fraction, lower: Fraction) -> Fraction:
 
 
 def _square_root(value: Fraction) -> Fraction:
-    """The root of a square of a rational number; any other is not rational."""
+    """The root of the square of a rational number; all other roots are not rational and are left to algebra."""
     if value < 0 or value.numerator.bit_length() + value.denominator.bit_length() > 10_000:
         raise _NotArithmeticError
     over, under = math.isqrt(value.numerator), math.isqrt(value.denominator)

@@ -1,7 +1,7 @@
 r"""One spelling for an answer: unicode, spacing, fractions, thousands separators, decoration.
 
-Every rule keeps the meaning of a mathematical string; what a rule would have to guess is left to
-`math_answers.py`, which sees both sides. Nothing is evaluated.
+Every rule keeps the meaning of a mathematical string. Where a rule would have to guess, the decision is left to
+`answers.py`, which sees the reference too. Nothing is evaluated.
 """
 
 import re
@@ -22,7 +22,7 @@ _SYMBOLS = {
     "⟨": r"\langle ", "⟩": r"\rangle ", "“": '"', "”": '"', "‘": "'", "’": "'", "′": "'", "√": r"\sqrt",
     "∛": r"\sqrt[3]", "€": r"\$", "£": r"\$", "≈": r"\approx ",
 }  # fmt: skip
-"""Applied after NFKC, which already turns full-width forms and ligatures into plain ones."""
+"""Applied after NFKC, which turns full-width forms and ligatures into plain characters."""
 
 _SYNONYMS = {
     r"\\[dtc]frac(?![a-zA-Z])": r"\\frac",
@@ -59,7 +59,7 @@ TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 
 
 def normalise(answer: str) -> str:
-    """The answer in one spelling. Idempotent up to spacing; never raises."""
+    """The answer in one spelling. Applied twice it changes nothing but spaces; it never raises."""
     text = _THOUSANDS_SPACED.sub("", _plain_symbols(answer))
     text = text.replace(r"\$", "").replace("$", "").replace(r"\(", "").replace(r"\)", "")
     text = re.sub(r"\\\[(?![^\]]*pt\])|\\\](?!\w)", "", text)
@@ -82,7 +82,7 @@ def normalise(answer: str) -> str:
 
 
 def _plain_symbols(text: str) -> str:
-    """Unicode mathematics as LaTeX: halves, roots, superscripts, full-width forms, zero-width characters."""
+    """Unicode mathematics as LaTeX: fractions, roots, superscripts, full-width forms; invisible characters removed."""
     for sign, (over, under) in _VULGAR.items():
         if sign in text:
             text = text.replace(sign, rf"\frac{{{over}}}{{{under}}}")
@@ -99,7 +99,7 @@ def _plain_symbols(text: str) -> str:
 
 
 def _braces_round_arguments(text: str) -> str:
-    r"""`\frac12`, `\frac ab`, `\frac{1}2`, `\sqrt2`, `x^{2}` with every argument in braces."""
+    r"""Every argument in braces: `\frac12`, `\frac ab`, `\frac{1}2`, `\sqrt2` and `x^2` are completed."""
     atom = r"([0-9a-zA-Z]|\\pi(?![a-zA-Z]))"
     text = re.sub(rf"\\frac\s*{atom}\s*{atom}", r"\\frac{\1}{\2}", text)
     text = re.sub(rf"\\frac\s*{atom}\s*(?=\{{)", r"\\frac{\1}", text)
@@ -111,7 +111,7 @@ def _braces_round_arguments(text: str) -> str:
 
 
 def _unwrap(text: str) -> str:
-    """Strip a box or a pair of braces that holds the whole."""
+    """Remove a box or a pair of braces that encloses the whole text."""
     text = text.strip()
     for _ in range(8):
         boxes = find_boxes(text)
@@ -125,6 +125,6 @@ def _unwrap(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """The answer read as words: commands unwrapped, lower case, punctuation at the ends dropped."""
+    """The answer as words: text commands unwrapped, lower case, no punctuation at the ends."""
     text = re.sub(r"[\s\\]+", " ", TEXT.sub(r" \1 ", text)).strip(" .()!\"'{}:")
     return re.sub(r"\s+", " ", text).lower()

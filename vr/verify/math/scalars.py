@@ -1,7 +1,7 @@
 r"""Single values: numbers and formulas, with units, percent signs, degrees, ratios and bases.
 
-Exact arithmetic where both sides are numbers, else math-verify on the two strings, unless they are such that
-sympy might not come back. Takes normalised text; knows nothing of lists, intervals or equations.
+Exact arithmetic where both sides are numbers, or else math-verify on the two strings, unless sympy might never finish
+on them. Takes normalised text; knows nothing of lists, intervals or equations.
 """
 
 import re
@@ -29,7 +29,7 @@ _HEAVY = re.compile(
     r"|\^\s*\{?-?\d{5,}|\^\s*\{[^{}]*\^\s*\{?-?\d"
 )
 _ROUNDED_DIGITS = 6
-"""A decimal with fewer significant digits is not taken for an irrational or repeating number."""
+"""A decimal with fewer significant digits does not stand for an irrational or repeating number."""
 _UNIT_WITH_NUMBER = re.compile(r"\d|^(?:and|or|if|for|when|mod|if\b)")
 _UNIT_NAMES = {
     "centimeters": "cm", "centimetres": "cm", "centimeter": "cm", "meters": "m", "metres": "m", "meter": "m",
@@ -44,17 +44,17 @@ Rule = Callable[[str, str], "bool | None"]
 
 
 def first_decision(gold: str, answer: str, rules: Sequence[Rule]) -> bool | None:
-    """The verdict of the first rule that applies."""
+    """The verdict of the first rule that decides; None where none does."""
     return next((verdict for rule in rules if (verdict := rule(gold, answer)) is not None), None)
 
 
 def squeezed(text: str) -> str:
-    """The text without spaces, but for those between two digits: 1 7 is not 17."""
+    """The text without spaces, except those between two digits: 1 7 is not 17."""
     return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
 
 def equal_scalars(gold: str, answer: str) -> bool:
-    """Two single values, with their units, percent and degree signs."""
+    """Whether two single values are equal, with their units, percent and degree signs."""
     decided = first_decision(gold, answer, (_by_ratio, _by_base))
     if decided is not None:
         return decided
@@ -70,7 +70,7 @@ def equal_scalars(gold: str, answer: str) -> bool:
 
 
 def _equal_percentage(percentage: str, value: str) -> bool:
-    """Whether the percentage is a hundred times the value."""
+    """Whether the number before the percent sign is a hundred times the value."""
     try:
         hundredfold, plain = exact_value(percentage), exact_value(value)
     except TooLargeError:
@@ -79,7 +79,7 @@ def _equal_percentage(percentage: str, value: str) -> bool:
 
 
 def _without_unit(text: str) -> tuple[str, str]:
-    """(value, unit) of a number with a unit after it; the unit is empty where there is none."""
+    """The value and the unit of a number with a unit after it; the unit is empty where there is none."""
     text = _DEGREES.sub("", text) if re.fullmatch(r"[-+\d./{}\\frac\s]+", _DEGREES.sub("", text)) else text
     match = _UNIT.search(text) or _PLAIN_UNIT.search(text)
     if match is None or not text[: match.start()].strip():
@@ -91,7 +91,7 @@ def _without_unit(text: str) -> tuple[str, str]:
 
 
 def _canonical_unit(unit: str) -> str:
-    """One name for a unit; plurals and squared spellings alike."""
+    """One name for the spellings of a unit: plurals, and square or cubic units in words."""
     square = re.match(r"(?:square|sq)(.+)", unit)
     cubic = re.match(r"(?:cubic|cu(?=[cfim]))(.+)", unit)
     power = "2" if square else "3" if cubic else ""
@@ -101,7 +101,7 @@ def _canonical_unit(unit: str) -> str:
 
 
 def _by_ratio(gold: str, answer: str) -> bool | None:
-    """a : b against c : d, reduced."""
+    """Ratios: a : b equals c : d where the reduced fractions are equal."""
     left, right = _RATIO.fullmatch(gold), _RATIO.fullmatch(answer)
     if left is None or right is None:
         return None if left is None and right is None else False if left and ":" in answer else None
@@ -110,7 +110,7 @@ def _by_ratio(gold: str, answer: str) -> bool | None:
 
 
 def _by_base(gold: str, answer: str) -> bool | None:
-    """Numerals with a base: the same digits and the same base; the base may be left out of the answer."""
+    """Numerals with a base: the same digits and the same base, which the answer may leave out."""
     left, right = _BASE.fullmatch(squeezed(gold)), _BASE.fullmatch(squeezed(answer))
     if left is None:
         return None
@@ -120,7 +120,7 @@ def _by_base(gold: str, answer: str) -> bool | None:
 
 
 def _equal_values(gold: str, answer: str) -> bool:
-    """Two values without decoration: exactly where both are arithmetic, else by math-verify."""
+    """Whether two values without units and signs are equal: exactly where both are arithmetic, else by math-verify."""
     if not gold or not answer:
         return False
     if squeezed(gold) == squeezed(answer):
@@ -144,7 +144,7 @@ def _equal_values(gold: str, answer: str) -> bool:
 
 
 def _rounds_to(gold: str, answer: str, left: Fraction, right: Fraction) -> bool:
-    """Whether one of the two is a decimal of enough digits that rounds, or is cut off from, the other."""
+    """Whether one of the two is a decimal of enough digits and the other one, rounded or cut off, gives it."""
     if is_decimal(gold) == is_decimal(answer):
         return False
     written, value, exact = (gold, left, right) if is_decimal(gold) else (answer, right, left)
@@ -152,7 +152,7 @@ def _rounds_to(gold: str, answer: str, left: Fraction, right: Fraction) -> bool:
 
 
 def _equal_to_decimal(written: str, formula: str) -> bool:
-    """The same for a formula that is not rational, such as 2 pi."""
+    """As `_rounds_to`, for a formula that is not rational, such as 2 pi."""
     value = sympy_bridge.numeric_value(formula)
     if value is None or significant_digits(written) < _ROUNDED_DIGITS:
         return False
@@ -160,7 +160,7 @@ def _equal_to_decimal(written: str, formula: str) -> bool:
 
 
 def readable_value(text: str) -> bool:
-    """Whether a reference's single value can be compared by more than its spelling."""
+    """Whether the single value of a reference can be compared by more than its spelling."""
     value = _without_unit(text)[0].removesuffix(r"\%").strip()
     if as_decimal(value) is not None or _by_ratio(value, value) or _by_base(value, value) or not light(value):
         return True
@@ -171,12 +171,12 @@ def readable_value(text: str) -> bool:
 
 
 def light(text: str) -> bool:
-    """Whether sympy can take the text without a risk of never coming back."""
+    """Whether sympy can read the text without the risk that it never finishes."""
     return not (_TOWER.search(text) or _HEAVY.search(text)) and len(text) <= MAX_ANSWER_CHARACTERS
 
 
 def _plausible(text: str) -> bool:
-    """Whether the text can be a formula: balanced, and no command lacks its arguments."""
+    """Whether the text can be a formula: brackets are balanced, and no command lacks its arguments."""
     if re.search(r"\d\s+\d|\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)|\\frac\s*\{[^{}]*\}\s*(?:\{\s*\}|$)", text):
         return False
     return shapes.balanced(text) or text.count("(") + text.count("[") != text.count(")") + text.count("]")

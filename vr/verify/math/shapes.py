@@ -1,6 +1,6 @@
 r"""The outer shape of a normalised answer: list, set, tuple or interval, union, matrix, relation chain.
 
-Splitting happens outside all brackets. Nothing is evaluated and nothing about values is decided here.
+Texts are split only outside all brackets. Nothing is evaluated, and nothing about values is decided here.
 """
 
 import re
@@ -20,7 +20,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 
 def split_outside(text: str, separator: str) -> list[str]:
-    r"""Split at a one-character separator or a command such as `\cup` outside every bracket."""
+    r"""Split at a one-character separator or a command such as `\cup`, outside all brackets."""
     parts, depth, start, at = [], 0, 0, 0
     while at < len(text):
         if text.startswith(separator, at) and depth <= 0 and not _goes_on(text, at + len(separator), separator):
@@ -37,7 +37,7 @@ def split_outside(text: str, separator: str) -> list[str]:
 
 
 def _goes_on(text: str, at: int, separator: str) -> bool:
-    """Whether a command's name goes on at `at`, so that it is another command."""
+    """Whether the separator is a command whose name continues at `at`, so that it is another command."""
     return separator.startswith("\\") and at < len(text) and text[at].isalpha()
 
 
@@ -49,7 +49,7 @@ def list_items(text: str) -> list[str]:
 
 
 def bracketed(text: str) -> tuple[str, list[str], str] | None:
-    r"""(opening, items, closing) of `(a,b)`, `[a,b)`, `\{a,b\}`; None where brackets do not hold it all."""
+    r"""(opening, items, closing) of `(a,b)`, `[a,b)`, `\{a,b\}`; None where no pair of brackets encloses it all."""
     opening = r"\{" if text.startswith(r"\{") else text[:1]
     closing = r"\}" if text.endswith(r"\}") else text[-1:]
     if len(text) < 2 or opening not in ("(", "[", r"\{") or closing not in (")", "]", r"\}"):
@@ -82,7 +82,7 @@ def depth_of(text: str) -> int:
 
 
 def matrix_rows(text: str) -> list[list[str]] | None:
-    """The cells of a matrix, row by row."""
+    """The cells of a matrix, row by row; None where the text is no matrix."""
     match = _MATRIX.fullmatch(text.strip())
     if not match:
         return None
@@ -91,7 +91,7 @@ def matrix_rows(text: str) -> list[list[str]] | None:
 
 
 def relation_chain(text: str) -> tuple[list[str], list[str]] | None:
-    r"""(terms, relations) of `1 < x \le 2`: one more term than relations; None where there is none."""
+    r"""(terms, relations) of `1 < x \le 2`, one more term than relations; None where there is no relation."""
     terms, relations, depth, start = [], [], 0, 0
     position = 0
     while position < len(text):

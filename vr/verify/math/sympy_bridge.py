@@ -1,8 +1,8 @@
-"""math-verify, sympy and latex2sympy2 behind two functions: read a LaTeX string, compare two values.
+"""The bridge to math-verify, sympy and latex2sympy2: reads LaTeX strings and compares their values.
 
-Their own time-outs are off (they use signal.alarm, which fails in threads and never fires inside C code):
-the worker pool kills instead. Only math-verify's LaTeX reader is used, a grammar; its reader for plain
-expressions, which goes through Python's `eval`, is never reached. Memory and time are the caller's to bound.
+The time limits of math-verify are off, because they use signal.alarm, which fails in threads and never fires inside C
+code: the worker pool kills instead. Only math-verify's LaTeX reader is used, which is a grammar. Its reader for plain
+expressions, which goes through Python's `eval`, is never reached. The caller has to bound memory and time.
 """
 
 import functools
@@ -23,12 +23,12 @@ _SPELLING = NormalizationConfig(
 )
 _READER = math_verify.parser.LatexExtractionConfig(boxed_match_priority=0, normalization_config=_SPELLING)
 _POINTS = (0.7312, 1.3841)
-"""Where formulas are compared by value: positive, so that roots and logarithms are real."""
+"""The points at which formulas are compared by value: positive, so that roots and logarithms are real."""
 
 
 @functools.lru_cache(maxsize=64)
 def read_latex(text: str) -> Any | None:
-    """The sympy value of a LaTeX string, or None where the grammar does not know it."""
+    """The sympy value of a LaTeX string; None where the grammar cannot read it."""
     values = math_verify.parser.parse(
         rf"$\boxed{{{text}}}$", [_READER], fallback_mode="no_fallback", parsing_timeout=None
     )
@@ -38,7 +38,7 @@ def read_latex(text: str) -> Any | None:
 
 
 def warm_up() -> None:
-    """Fill the grammar's tables once, before the workers are forked: its first strings cost a second."""
+    """Fill the grammar's tables before the workers are forked: the first strings take it a second."""
     samples = (r"\frac{x+1}{2}", r"\sqrt{3}+2\pi", r"x^2-3x", r"\sin^2 x", r"\{1,2\}", r"(1,\infty)", r"a_1", r"y=2x")
     for sample in samples:
         same_value(sample, sample + " + 1")
@@ -46,7 +46,7 @@ def warm_up() -> None:
 
 
 def same_value(gold: str, answer: str) -> bool:
-    """Whether math-verify finds two LaTeX strings equal; False where it can read only one."""
+    """Whether math-verify finds two LaTeX strings equal; False where it cannot read both."""
     left, right = read_latex(gold), read_latex(answer)
     if left is None or right is None:
         return False
@@ -57,14 +57,14 @@ def same_value(gold: str, answer: str) -> bool:
 
 
 def _found_equal(left: Any, right: Any) -> bool:
-    """math-verify's verdict on two sympy values, unless their values at some points already differ."""
+    """The verdict of math-verify on two sympy values, unless they already differ at some point."""
     if _clearly_different(left, right):
         return False
     return bool(math_verify.grader.verify(left, right, allow_set_relation_comp=True, timeout_seconds=None))
 
 
 def _clearly_different(left: Any, right: Any) -> bool:
-    """Whether two formulas have different values at a point; proves inequality without a costly simplification."""
+    """Whether two formulas have different values at some point: proves that they differ without costly algebra."""
     if not (isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr)) or left.is_Symbol or right.is_Symbol:
         return False
     symbols = sorted(left.free_symbols | right.free_symbols, key=str)
@@ -81,13 +81,13 @@ def _clearly_different(left: Any, right: Any) -> bool:
 
 
 def _with_imaginary_unit(value: Any) -> Any:
-    """The value with a letter i, which the grammar reads as a variable, as the imaginary unit."""
+    """The value with the letter i, which the grammar reads as a variable, as the imaginary unit."""
     letters = [symbol for symbol in getattr(value, "free_symbols", ()) if symbol.name == "i"]
     return value.subs({letter: sympy.I for letter in letters}) if letters else value
 
 
 def same_equation(gold: tuple[str, str], answer: tuple[str, str]) -> bool:
-    """Whether two equations (left, right) have the same solutions: their differences are proportional."""
+    """Whether two equations, each as (left, right), have proportional differences and so the same solutions."""
     sides = [read_latex(side) for side in (*gold, *answer)]
     if not all(isinstance(side, sympy.Expr) for side in sides):
         return False

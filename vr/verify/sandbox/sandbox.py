@@ -111,7 +111,7 @@ class Sandbox:
 
     def _launch(self, theirs: socket.socket) -> None:
         arguments = [self._level, str(theirs.fileno()), "1" if self._numpy else "0"]
-        command = [sys.executable, "-s", "-P", "-c", _START_SERVER, PACKAGE_ROOT, *arguments]
+        command = [os.path.abspath(sys.executable), "-s", "-P", "-c", _START_SERVER, PACKAGE_ROOT, *arguments]
         if self._level == "full":
             command = [*_bubblewrap(), *command]
         try:
@@ -257,13 +257,38 @@ def _bubblewrap() -> list[str]:
     """The bubblewrap command line: Python and libraries read-only, nothing else, all namespaces new."""
     command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--hostname", "sandbox", "--cap-drop", "ALL"]
-    links = [path for path in ("/bin", "/lib", "/lib64", "/sbin") if os.path.islink(path)]
-    for path in links:
-        command += ["--symlink", os.readlink(path), path]
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
-    wanted = {"/usr", "/lib", "/lib64", *prefixes, *readable_paths(), os.path.join(PACKAGE_ROOT, "vr")}
-    real = sorted({path for path in wanted if path not in links and os.path.exists(path) and path != "/"})
+    wanted = _wanted_paths()
+    real = sorted({os.path.realpath(path) for path in wanted} - {"/"})
     outermost = [path for path in real if not any(path.startswith(other + "/") for other in real)]
     for path in outermost:
         command += ["--ro-bind", path, path]
+    for link, target in sorted(_links_to({*wanted, os.path.abspath(sys.executable)}).items()):
+        if not any(link.startswith(path + "/") for path in outermost):
+            command += ["--symlink", target, link]
     return [*command, "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _wanted_paths() -> set[str]:
+    """The existing files and folders that the server needs, by the names that it knows them by."""
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
+    wanted = {"/usr", "/lib", "/lib64", *prefixes, *readable_paths(), os.path.join(PACKAGE_ROOT, "vr")}
+    wanted |= {path for path in ("/bin", "/sbin") if os.path.islink(path)}
+    return {path for path in wanted if os.path.exists(path)}
+
+
+def _links_to(paths: set[str]) -> dict[str, str]:
+    """The symbolic links, with their targets, by which existing paths lead to their files; folders are followed too."""
+    links: dict[str, str] = {}
+    waiting = list(paths)
+    while waiting:
+        parts = waiting.pop().split("/")
+        for n_parts in range(2, len(parts) + 1):
+            front = "/".join(parts[:n_parts])
+            if os.path.islink(front):
+                links[front] = os.readlink(front)
+                waiting.append(os.path.join(os.path.dirname(front), links[front], *parts[n_parts:]))
+                break
+            if parts[n_parts - 1] == "..":
+                waiting.append(os.path.join(os.path.dirname(os.path.dirname(front)), *parts[n_parts:]))
+                break
+    return links
