@@ -66,7 +66,7 @@ def test_the_same_key_in_one_table_twice_is_refused_in_every_table():
 
 def test_weights_that_do_not_sum_to_one_are_refused():
     frame = pl.DataFrame(
-        {"problem_id": "q", "seed": [0, 1], "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
+        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
          "weight": [0.5, 0.4], "chosen": [True, False], "reason": ""}
     )  # fmt: skip
     with pytest.raises(ValueError, match="weights_sum_to_one_or_zero_per_question"):
@@ -75,7 +75,7 @@ def test_weights_that_do_not_sum_to_one_are_refused():
 
 def test_a_question_with_weight_has_one_chosen_trace():
     frame = pl.DataFrame(
-        {"problem_id": "q", "seed": [0, 1], "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
+        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
          "weight": [0.5, 0.5], "chosen": [True, True], "reason": ""}
     )  # fmt: skip
     with pytest.raises(ValueError, match="one_trace_is_chosen_where_weights_are_not_zero"):

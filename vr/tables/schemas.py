@@ -140,6 +140,7 @@ class Likelihood(TraceKey):
 class Weights(TraceKey):
     """One row per question and used seed (K of them)."""
 
+    log_ratio_total = dy.Float64(nullable=True, description="log(pi_0/q) of the trace, nats; null: not scorable")
     log_ratio = dy.Float64(nullable=True, description="log(pi_0/q)/|z_k|, nats a token; null: not scorable")
     log_likelihood = dy.Float64(nullable=True, max=1e-6, description="l_k, nats; null where not finite")
     log_rho = dy.Float64(nullable=True, description="r_k + l_k, nats, with r_k as weigh.ratio says; null: rho_k = 0")
