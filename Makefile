@@ -30,8 +30,8 @@ repro: .venv/installed-$(HARDWARE)  ## run what is out of date, print the result
 	@echo; python -m vr.report metrics.json; echo
 	@echo "report: $(CURDIR)/dvc_plots/index.html"
 
-# Tests marked `alone` run one by one; pytest's status 5 says that there are none. The others share two processes, a file
-# at a time, in the order in which pytest collects them.
+# Tests marked `alone` run one by one; pytest's status 5 says that there are none. Two processes share the others, a
+# file at a time, in the order in which pytest collects them.
 define run_tests
 	python -m pytest -m "alone $(1)" || test $$? -eq 5
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(1)"
