@@ -12,7 +12,7 @@ import pytest
 import vocabularies
 from conftest import make_tokenizer
 
-from vr.renderers import markers, renderer
+from vr.renderers import markers, renderer, tokenizer
 from vr.renderers.example import Example
 from vr.renderers.renderer import Renderer, Wording
 from vr.renderers.tokenizer import decode, encode, split_at_marker
@@ -97,6 +97,14 @@ def test_an_initial_example_is_the_tokenizers_own_encoding_of_the_whole_text(kin
         else:
             assert example.ids == encode(pi.tokenizer, text)
     assert exceptions < len(PROBLEMS) / 3
+
+
+@KINDS
+def test_examples_of_texts_encoded_in_pieces_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = rendering(kind)
+    whole = both.initial_examples(PROBLEMS), both.posterior_examples(PROBLEMS)
+    monkeypatch.setattr(tokenizer, "_PIECE", 10)
+    assert (both.initial_examples(PROBLEMS), both.posterior_examples(PROBLEMS)) == whole
 
 
 @TEMPLATES

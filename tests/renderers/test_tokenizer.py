@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import vocabularies
 from conftest import MARKERS, make_tokenizer
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from vr.renderers import markers
+from vr.renderers import tokenizer as tokenizers_module
 from vr.renderers.tokenizer import (
     decode,
     encode,
-    encodings,
+    encode_all,
     load_tokenizer,
     require_model,
     require_turn_markers,
@@ -51,9 +52,65 @@ def test_many_texts_are_encoded_like_each_alone_whatever_the_environment_says(
     texts = list(vocabularies.texts(0, 50))
     for parallel in ("false", "true"):
         monkeypatch.setenv("TOKENIZERS_PARALLELISM", parallel)
-        assert [e.ids for e in encodings(tokenizer, texts)] == [encode(tokenizer, text) for text in texts]
+        assert [e.ids for e in encode_all(tokenizer, texts)] == [encode(tokenizer, text) for text in texts]
         assert os.environ["TOKENIZERS_PARALLELISM"] == parallel
-    assert list(encodings(tokenizer, [])) == []
+    assert list(encode_all(tokenizer, [])) == []
+
+
+def lines(seed: int, number: int) -> list[str]:
+    """Texts of several lines."""
+    rng, pool = random.Random(seed), list(vocabularies.texts(seed, 100))
+    breaks = ("\n", "\n\n", " \n", "\r\n", "\n\n\n", "\n ", "<|im_end|>\n")
+    return ["".join(part for _ in range(12) for part in (rng.choice(pool), rng.choice(breaks))) for _ in range(number)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_a_text_encoded_in_pieces_has_the_ids_and_offsets_of_the_whole(
+    tokenizer: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = lines(size, 40)
+    whole = list(encode_all(tokenizer, texts))
+    monkeypatch.setattr(tokenizers_module, "_PIECE", size)
+    in_pieces = list(encode_all(tokenizer, texts))
+    assert sum(len(encoded._pieces) for encoded in in_pieces) > 2 * len(texts)
+    for text, one, several in zip(texts, whole, in_pieces, strict=True):
+        assert several.ids == one.ids == encode(tokenizer, text)
+        for character in range(len(text)):
+            assert several.token_from(character) == one.token_from(character)
+            if text[character] in ">a":
+                assert several.token_to(character + 1) == one.token_to(character + 1)
+
+
+def test_a_tokenizer_whose_lines_do_not_stand_alone_encodes_whole_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [*vocabularies.byte_names().values(), "Ċx"]
+    unsplit = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, [("Ċ", "x")]))
+    unsplit.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    prefixed = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, []))
+    prefixed.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    monkeypatch.setattr(tokenizers_module, "_PIECE", 1)
+    for bpe in (unsplit, prefixed):
+        tokenizer = vocabularies.fast(bpe)
+        for text, encoded in zip(lines(3, 20), encode_all(tokenizer, lines(3, 20)), strict=True):
+            assert len(encoded._pieces) == 1
+            assert encoded.ids == encode(tokenizer, text)
+
+
+def test_a_text_that_is_not_split_where_a_piece_ends_is_encoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [*vocabularies.byte_names().values(), "Ċy"]
+    bpe = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, [("Ċ", "y")]))
+    # Lines stand alone, except before a `y`.
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\ny+|\n|[^\n]+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer = vocabularies.fast(bpe)
+    monkeypatch.setattr(tokenizers_module, "_PIECE", 1)
+    texts = ["a\nb\nc", "a\nb\ny\nc"]
+    found = list(encode_all(tokenizer, texts))
+    assert [len(encoded._pieces) for encoded in found] == [3, 1]
+    assert [encoded.ids for encoded in found] == [encode(tokenizer, text) for text in texts]
 
 
 def test_a_text_is_not_cut_or_filled_where_a_tokenizers_file_says_so() -> None:

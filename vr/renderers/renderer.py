@@ -27,7 +27,7 @@ import polars as pl
 
 from vr.renderers import markers
 from vr.renderers.example import Example
-from vr.renderers.tokenizer import decode, encode, encodings, load_tokenizer
+from vr.renderers.tokenizer import Encoded, decode, encode, encode_all, load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -282,21 +282,21 @@ class Renderer:
         return self._prompts([text])[0]
 
     def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        found = encodings(self.tokenizer, [text + _LETTER for text in texts])
+        found = encode_all(self.tokenizer, [text + _LETTER for text in texts])
         return [e.ids[: self._token_from(e, len(text))] for e, text in zip(found, texts, strict=True)]
 
     def _examples(self, layouts: Sequence[_Layout]) -> list[Example]:
-        found = encodings(self.tokenizer, [layout.text for layout in layouts])
-        return [self._example(encoding, layout) for encoding, layout in zip(found, layouts, strict=True)]
+        found = encode_all(self.tokenizer, [layout.text for layout in layouts])
+        return [self._example(encoded, layout) for encoded, layout in zip(found, layouts, strict=True)]
 
-    def _example(self, encoding: Any, layout: _Layout) -> Example:
+    def _example(self, encoded: Encoded, layout: _Layout) -> Example:
         """The encoding of a text, with the tokens of prompts at the two borders where a prompt ends."""
-        ids, begin, end = encoding.ids, self._token_from(encoding, layout.trace[0]), layout.trace[1]
-        trace_end = _token_to(encoding, end)
+        ids, begin, end = encoded.ids, self._token_from(encoded, layout.trace[0]), layout.trace[1]
+        trace_end = encoded.token_to(end)
         opening = self._opening(layout.text[slice(*layout.opening)])
-        prompt = ids[: self._token_from(encoding, layout.opening[0])] + opening
+        prompt = ids[: self._token_from(encoded, layout.opening[0])] + opening
         if layout.answer is not None:
-            answer = ids[self._token_from(encoding, layout.answer[0]) : _token_to(encoding, layout.answer[1])]
+            answer = ids[self._token_from(encoded, layout.answer[0]) : encoded.token_to(layout.answer[1])]
             return self._reasoner_example(prompt, ids[begin:trace_end], answer)
         span = (len(prompt), len(prompt) + trace_end - begin)
         return Example(ids=prompt + ids[begin:], trained_from=len(prompt), trace=span)
@@ -348,37 +348,30 @@ class Renderer:
     def _encode_standard(self, marker: str, text: str, after: str) -> tuple[str, list[int]]:
         """Of a data-set text: the overhang of the token that ends `marker`, and the ids between it and `after`."""
         to_trace_end = markers.ended(_LETTER, marker)
-        (encoding,) = encodings(self.tokenizer, [to_trace_end + text + after])
-        trace_end = _token_to(encoding, len(to_trace_end))
-        following = encoding.ids[trace_end : self._token_from(encoding, len(to_trace_end) + len(text))]
-        return self._overhang(encoding.ids[:trace_end], marker), following
+        (encoded,) = encode_all(self.tokenizer, [to_trace_end + text + after])
+        trace_end = encoded.token_to(len(to_trace_end))
+        following = encoded.ids[trace_end : self._token_from(encoded, len(to_trace_end) + len(text))]
+        return self._overhang(encoded.ids[:trace_end], marker), following
 
     def _end_of_thought(self, before: str) -> list[int]:
         """Ids of the last of z and its end marker, as they stand before an answer."""
         text = before + markers.END_THOUGHT
-        (encoding,) = encodings(self.tokenizer, [text + markers.ANSWER_LEAD + _LETTER])
-        return encoding.ids[: _token_to(encoding, len(text))]
+        (encoded,) = encode_all(self.tokenizer, [text + markers.ANSWER_LEAD + _LETTER])
+        return encoded.ids[: encoded.token_to(len(text))]
 
     def _encode_between(self, before: str, text: str, after: str) -> list[int]:
         """Ids of `text` where it stands between two others."""
-        (encoding,) = encodings(self.tokenizer, [before + text + after])
-        end = self._token_from(encoding, len(before) + len(text)) if after else len(encoding.ids)
-        return encoding.ids[self._token_from(encoding, len(before)) : end]
+        (encoded,) = encode_all(self.tokenizer, [before + text + after])
+        end = self._token_from(encoded, len(before) + len(text)) if after else len(encoded.ids)
+        return encoded.ids[self._token_from(encoded, len(before)) : end]
 
-    def _token_from(self, encoding: Any, char: int) -> int:
+    def _token_from(self, encoded: Encoded, character: int) -> int:
         """The token that begins with this character of the text."""
-        if char == 0:
-            return 0
-        token = encoding.char_to_token(char)
-        if token is None or encoding.token_to_chars(token)[0] != char:
+        token = encoded.token_from(character) if character else 0
+        if token is None:
             name = self.tokenizer.name_or_path or type(self.tokenizer).__name__
             raise ValueError(f"tokenizer {name!r} has one token for both sides of a border of the response format")
         return token
-
-
-def _token_to(encoding: Any, char: int) -> int:
-    """One past the token that holds the last character before `char`, which is a marker's."""
-    return encoding.char_to_token(char - 1) + 1
 
 
 def _parts(problem: Problem) -> tuple[str, str]:
