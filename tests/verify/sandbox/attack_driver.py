@@ -1,7 +1,7 @@
-"""Runs every attack, cheat and honest program at one level and prints what became of each, as JSON.
+"""Runs every attack, cheat and honest program at one level and prints the result of each, as JSON.
 
-The driver is the host: it listens, plants canaries, keeps a victim process, takes in orphans, and looks
-after each attack whether anything of its effect is there. `python -m tests.verify.sandbox.attack_driver native`.
+The driver plays the host of the attacks: it listens on sockets, plants canaries, keeps a victim process, inherits
+orphans, and looks after each attack for any effect. To run it: `python -m tests.verify.sandbox.attack_driver native`.
 """
 
 import ctypes
@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ VICTIM = "import sys, time\nsys.argv\ntime.sleep(600)  # victim-marker"
 
 
 class Host:
-    """The canaries, and the question whether they are untouched."""
+    """The canaries, and the check that they are untouched."""
 
     def __init__(self, folder: str) -> None:
         os.chmod(folder, 0o777)
@@ -78,7 +77,7 @@ class Host:
         self.family = {process.pid for process in self.mine.children(recursive=True)}
 
     def facts(self, first: str, second: str) -> dict[str, str]:
-        """What stands for the names in the programs."""
+        """The values of the names in the programs."""
         return {
             "OPEN": self.folder,
             "MARK": self.mark,
@@ -106,7 +105,7 @@ class Host:
         return files
 
     def effects(self) -> list[str]:
-        """What an attack changed, in words; forgotten once told."""
+        """What an attack changed, in words. A second call does not report it again."""
         seen = []
         after = self.snapshot()
         if after != self.before:
@@ -136,12 +135,12 @@ class Host:
         return seen
 
     def strangers(self) -> list[str]:
-        """Descendants that were not there before the attacks; orphans come to the driver."""
+        """Descendants that were not there before the attacks; the driver inherits orphans."""
         living = [p for p in self.mine.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
         return [f"{p.pid} {p.name()}" for p in living if p.pid not in self.family]
 
     def close(self) -> None:
-        """End what was started and remove what attacks let loose have left."""
+        """End what was started, and remove what attacks without a sandbox have left."""
         for folder in ("/tmp", "/dev/shm"):
             for name in os.listdir(folder):
                 if name.startswith(self.mark) and os.stat(os.path.join(folder, name)).st_uid == os.geteuid():
@@ -152,9 +151,6 @@ class Host:
             sock.close()
 
 
-LEVEL = "native"
-
-
 def filled(code: str, facts: dict[str, str]) -> str:
     """The program with the host's facts in place."""
     for name, value in facts.items():
@@ -162,22 +158,30 @@ def filled(code: str, facts: dict[str, str]) -> str:
     return code
 
 
-def judge(kind: str, code: str, inputs: list[Any], outputs: list[Any]) -> Finding:
-    """Grade one program as the pipeline does."""
-    tests = json.dumps({"inputs": inputs, "outputs": outputs, "fn_name": "f" if kind == "call" else None})
-    judged: Callable[[Task, WorkerContext], Finding] = grading.judge_call if kind == "call" else grading.judge_stdin
-    return judged(Task(kind, f"```python\n{code}\n```", None, tests), WorkerContext(LEVEL))
+class Grader:
+    """Grades programs at one level, as the pipeline does."""
+
+    def __init__(self, level: str) -> None:
+        self.context = WorkerContext(level)
+
+    def stdin(self, code: str, inputs: list[Any], outputs: list[Any]) -> Finding:
+        tests = json.dumps({"inputs": inputs, "outputs": outputs})
+        return grading.judge_stdin(Task("stdin", f"```python\n{code}\n```", None, tests), self.context)
+
+    def call(self, code: str, inputs: list[Any], outputs: list[Any]) -> Finding:
+        tests = json.dumps({"inputs": inputs, "outputs": outputs, "fn_name": "f"})
+        return grading.judge_call(Task("call", f"```python\n{code}\n```", None, tests), self.context)
 
 
-def attack(host: Host, code: str, facts: dict[str, str]) -> dict[str, Any]:
-    """Run one attack twice over: does it claim success, does it know the secret, what is seen on the host?"""
+def attack(host: Host, grader: Grader, code: str, facts: dict[str, str]) -> dict[str, Any]:
+    """Run one attack up to twice: does it claim success, does it know the secret, what is seen on the host?"""
     started = time.monotonic()
-    findings = [judge("stdin", filled(code, facts), [""], ["done"])]
+    findings = [grader.stdin(filled(code, facts), [""], ["done"])]
     if "secret" in code.lower() or "environ" in code:
-        findings.append(judge("stdin", filled(code, facts), [""], [host.secret]))
+        findings.append(grader.stdin(filled(code, facts), [""], [host.secret]))
     if "daemon" in code:
         time.sleep(1.5)
-    honest = judge("stdin", "print(int(input()) + 1)", ["1"], ["2"])
+    honest = grader.stdin("print(int(input()) + 1)", ["1"], ["2"])
     return {
         "outcomes": [finding.outcome for finding in findings],
         "detail": findings[0].detail,
@@ -187,17 +191,31 @@ def attack(host: Host, code: str, facts: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def all_programs(host: Host, grader: Grader, facts: dict[str, str], chosen: dict[str, str]) -> dict[str, Any]:
+    """What became of the chosen attacks, the cheats and the honest programs, by name."""
+    expected = [facts["FIRST"], facts["SECOND"]]
+    attacked = {name: attack(host, grader, code, facts) for name, code in chosen.items()}
+    cheats = {}
+    for name, code in attacks.CHEATS_STDIN.items():
+        cheats[name] = grader.stdin(filled(code, facts), ["1", "2"], expected)
+    cheats |= {name: grader.call(filled(code, facts), [[1]], [expected]) for name, code in attacks.CHEATS_CALL.items()}
+    honest = {name: grader.stdin(code, [given], [gives]) for name, (code, given, gives) in attacks.HONEST_STDIN.items()}
+    honest |= {name: grader.call(code, [given], [gives]) for name, (code, given, gives) in attacks.HONEST_CALL.items()}
+    return {
+        "attacks": attacked,
+        "cheats": {name: {"outcome": f.outcome, "detail": f.detail} for name, f in cheats.items()},
+        "honest": {name: {"outcome": f.outcome, "detail": f.detail} for name, f in honest.items()},
+        "effects_at_end": host.effects(),
+    }
+
+
 def main(level: str) -> None:
     """Run all of it, or at level unsafe the attacks that may be let loose, and print one JSON object."""
-    global LEVEL
-    LEVEL = level
-    chosen = attacks.ATTACKS
-    if level == "unsafe":
-        chosen = {name: code for name, code in chosen.items() if name in attacks.MAY_BE_LET_LOOSE}
+    harmless = {name: code for name, code in attacks.ATTACKS.items() if name in attacks.MAY_BE_LET_LOOSE}
     grading.CPU_SECONDS = 1  # type: ignore[attr-defined]
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.environ["VR_SECRET"] = "planted"
-    report: dict[str, Any] = {"user": os.geteuid(), "attacks": {}, "cheats": {}, "honest": {}}
+    grader = Grader(level)
     with tempfile.TemporaryDirectory(prefix="vr-host-") as folder:
         host = Host(folder)
         first, second = (f"expected-{secrets.token_hex(3)}" for _ in range(2))
@@ -205,29 +223,14 @@ def main(level: str) -> None:
             with open(os.path.join(folder, "tests.json"), "w") as file:
                 json.dump({"inputs": ["1", "2"], "outputs": [first, second]}, file)
             host.before = host.snapshot()
-            facts = host.facts(first, second)
             for warm_up in ("print(1)", "import numpy\nprint(1)"):
-                judge("stdin", warm_up, [""], ["1"])
+                grader.stdin(warm_up, [""], ["1"])
             host.note_family()
-            for name, code in chosen.items():
-                report["attacks"][name] = attack(host, code, facts)
-            for name, code in attacks.CHEATS_STDIN.items():
-                finding = judge("stdin", filled(code, facts), ["1", "2"], [first, second])
-                report["cheats"][name] = {"outcome": finding.outcome, "detail": finding.detail}
-            for name, code in attacks.CHEATS_CALL.items():
-                finding = judge("call", filled(code, facts), [[1]], [[first, second]])
-                report["cheats"][name] = {"outcome": finding.outcome, "detail": finding.detail}
-            for name, (code, given, expected) in attacks.HONEST_STDIN.items():
-                finding = judge("stdin", code, [given], [expected])
-                report["honest"][name] = {"outcome": finding.outcome, "detail": finding.detail}
-            for name, (code, arguments, value) in attacks.HONEST_CALL.items():
-                finding = judge("call", code, [arguments], [value])
-                report["honest"][name] = {"outcome": finding.outcome, "detail": finding.detail}
-            report["effects_at_end"] = host.effects()
+            chosen = harmless if level == "unsafe" else attacks.ATTACKS
+            report = {"user": os.geteuid()} | all_programs(host, grader, host.facts(first, second), chosen)
         finally:
             host.close()
-            for numpy in (False, True):
-                grading.sandbox_of(LEVEL, numpy=numpy).close()
+            grading.close_sandboxes()
     print(json.dumps(report))
 
 

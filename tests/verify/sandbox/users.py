@@ -1,7 +1,7 @@
-"""Running a command as root's opposite: an ordinary user who can reach the interpreter.
+"""Running a command as an ordinary user who can reach the interpreter.
 
-Root's tests switch to `nobody`. Where the interpreter lies in a home that only root may enter, the command
-runs in a mount namespace of its own, in which that home is an open folder with nothing but the interpreter.
+Tests that run as root switch to `nobody`. Where the interpreter lies in a home that only root may enter, the command
+runs in a mount namespace of its own, in which that home is an open folder that holds only the interpreter.
 """
 
 import os

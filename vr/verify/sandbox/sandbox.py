@@ -180,7 +180,7 @@ class Sandbox:
                 os.close(output_write)
                 os.close(result_write)
             give_up = time.monotonic() + cpu_seconds * STARVED_FACTOR + _GRACE_SECONDS
-            run = _collect(sock, output_read, result_read, give_up)
+            run = _Collector(sock, output_read, result_read).collect(give_up)
         except (EOFError, OSError) as error:
             self.close()
             raise SandboxError(f"the sandbox broke: {type(error).__name__}") from error
@@ -193,44 +193,55 @@ class Sandbox:
         return Run(run.output, run.result[len(READY) :], run.exit_code, run.reason, run.cpu_seconds)
 
 
-def _collect(sock: socket.socket, output_read: int, result_read: int, give_up: float) -> Run:
-    """Read both pipes to their ends and the server's report, and stop a program that writes too much."""
-    kept: dict[int, list[bytes]] = {output_read: [], result_read: []}
-    sizes = {output_read: 0, result_read: 0}
-    report: dict[str, Any] | None = None
-    flooded = False
-    poller = select.poll()
-    for descriptor in (output_read, result_read, sock.fileno()):
-        poller.register(descriptor, select.POLLIN)
-    n_open = 2
-    while report is None or n_open:
-        # The pipes end when the program is dead; only without confinement another process can hold them open.
-        patience = 0.2 if report else give_up - time.monotonic()
-        events = poller.poll(max(0.0, patience) * 1000)
-        if not events and report is not None:
-            break
-        if not events:
-            raise OSError("no report")
-        for descriptor, _ in events:
-            if descriptor == sock.fileno():
-                report = receive_message(sock)
-                poller.unregister(sock)
-                continue
-            chunk = os.read(descriptor, 1 << 16)
-            if not chunk:
-                poller.unregister(descriptor)
-                n_open -= 1
-                continue
-            sizes[descriptor] += len(chunk)
-            if sizes[descriptor] <= _OUTPUT_BYTES:
-                kept[descriptor].append(chunk)
-            elif not flooded and report is None:
-                flooded = True
-                sock.send(STOP)
-    reason = "output limit" if flooded or max(sizes.values()) > _OUTPUT_BYTES else report["reason"]
-    return Run(
-        b"".join(kept[output_read]), b"".join(kept[result_read]), report["exit_code"], reason, report["cpu_seconds"]
-    )
+class _Collector:
+    """Reads both pipes of a run to their ends and the server's report, and stops a program that writes too much."""
+
+    def __init__(self, sock: socket.socket, output_read: int, result_read: int) -> None:
+        self._sock = sock
+        self._pipes = (output_read, result_read)
+        self._kept: dict[int, list[bytes]] = {pipe: [] for pipe in self._pipes}
+        self._sizes = dict.fromkeys(self._pipes, 0)
+        self._open = set(self._pipes)
+        self._report: dict[str, Any] | None = None
+        self._poller = select.poll()
+        for descriptor in (*self._pipes, sock.fileno()):
+            self._poller.register(descriptor, select.POLLIN)
+
+    def collect(self, give_up: float) -> Run:
+        """Wait for the end of the run, until `give_up` at the latest (monotonic clock). Raises OSError, EOFError."""
+        while self._report is None or self._open:
+            # The pipes end when the program is dead; only without confinement another process can hold them open.
+            patience = 0.2 if self._report else give_up - time.monotonic()
+            events = self._poller.poll(max(0.0, patience) * 1000)
+            if not events and self._report is not None:
+                break
+            if not events:
+                raise OSError("no report")
+            for descriptor, _ in events:
+                self._read(descriptor)
+        flooded = max(self._sizes.values()) > _OUTPUT_BYTES
+        reason = "output limit" if flooded else self._report["reason"]
+        output, result = (b"".join(self._kept[pipe]) for pipe in self._pipes)
+        return Run(output, result, self._report["exit_code"], reason, self._report["cpu_seconds"])
+
+    def _read(self, descriptor: int) -> None:
+        if descriptor == self._sock.fileno():
+            self._report = receive_message(self._sock)
+            self._poller.unregister(self._sock)
+        elif chunk := os.read(descriptor, 1 << 16):
+            self._keep(descriptor, chunk)
+        else:
+            self._poller.unregister(descriptor)
+            self._open.remove(descriptor)
+
+    def _keep(self, pipe: int, chunk: bytes) -> None:
+        """Keep a chunk up to the limit; at the first chunk beyond the limit of all pipes, stop the program."""
+        already_flooded = max(self._sizes.values()) > _OUTPUT_BYTES
+        self._sizes[pipe] += len(chunk)
+        if self._sizes[pipe] <= _OUTPUT_BYTES:
+            self._kept[pipe].append(chunk)
+        elif not already_flooded and self._report is None:
+            self._sock.send(STOP)
 
 
 def _server_environment() -> dict[str, str]:

@@ -49,7 +49,7 @@ ALLOWED: dict[str, tuple[int, int]] = {
     "fstatfs": (138, 44),
 }  # fmt: skip
 
-# Allowed for certain arguments only: see `filter_template`.
+# Allowed for certain arguments only: see `_rules`.
 CHECKED: dict[str, tuple[int, int]] = {
     "clone": (56, 220),
     "kill": (62, 129),
@@ -147,6 +147,21 @@ def build_filter(pid: int, machine: str | None = None) -> bytes:
     return template.replace(struct.pack("=I", _ANY_PID), struct.pack("=I", pid))
 
 
+def _rules(pid: int) -> dict[str, list[bytes]]:
+    """The instructions that decide on the calls of CHECKED, by name."""
+    return {
+        "clone": _thread_only(),
+        "kill": _argument_is(0, (pid,)),
+        "tgkill": _argument_is(0, (pid,)),
+        "prlimit64": _argument_is(0, (0, pid)),
+        "ioctl": _argument_is(1, _IOCTLS),
+        "fcntl": _argument_is(1, _FCNTLS),
+        "prctl": _argument_is(0, _PRCTLS),
+        "socketpair": _argument_is(0, (_AF_UNIX,)),
+        "sendto": _argument_is(4, (0,), high_too=True),
+    }
+
+
 @functools.cache
 def filter_template(machine: str) -> bytes:
     """The BPF program with _ANY_PID in place of the process number; built once, before the forks.
@@ -154,7 +169,6 @@ def filter_template(machine: str) -> bytes:
     Raises:
         NotImplementedError: there is no table for this machine.
     """
-    pid = _ANY_PID
     column = column_of(machine)
     lines = [
         _instruction(LOAD, 0, 0, _OFFSET_ARCHITECTURE),
@@ -172,18 +186,7 @@ def filter_template(machine: str) -> bytes:
             _instruction(JUMP_EQUAL, 0, 1, numbers[column]),
             _instruction(RETURN, 0, 0, FAIL_WITH | errno.ENOSYS),
         ]
-    rules = {
-        "clone": _thread_only(),
-        "kill": _argument_is(0, (pid,)),
-        "tgkill": _argument_is(0, (pid,)),
-        "prlimit64": _argument_is(0, (0, pid)),
-        "ioctl": _argument_is(1, _IOCTLS),
-        "fcntl": _argument_is(1, _FCNTLS),
-        "prctl": _argument_is(0, _PRCTLS),
-        "socketpair": _argument_is(0, (_AF_UNIX,)),
-        "sendto": _argument_is(4, (0,), high_too=True),
-    }
-    for name, rule in rules.items():
+    for name, rule in _rules(_ANY_PID).items():
         lines += [_instruction(JUMP_EQUAL, 0, len(rule), CHECKED[name][column]), *rule]
     lines.append(_instruction(RETURN, 0, 0, FAIL_WITH | errno.EPERM))
     return b"".join(lines)
