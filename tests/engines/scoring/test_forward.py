@@ -1,4 +1,4 @@
-"""vr/logps.py: tiles of logits change nothing, however unlikely the target, and no tensor is as large as all logits."""
+"""forward.py: tiles of logits change nothing, however unlikely the target; no tensor is as large as all logits."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import new_model
-from test_scoring import assert_same, make_rows, plain_logps, score_rows
+from scoring_examples import assert_same, make_examples, plain_logps, score_examples
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vr.engines.scoring import forward
-from vr.renderers.renderer import Example
+from vr.renderers.example import Example
 
 
 class Largest(TorchDispatchMode):
@@ -29,10 +29,10 @@ class Largest(TorchDispatchMode):
 def test_no_tensor_grows_with_tokens_times_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary, tokens = 20_000, 400
     model = new_model(vocabulary, tied=True)
-    row = Example([n % vocabulary for n in range(tokens)], 1, (1, tokens))
-    monkeypatch.setattr(logps, "TILES", {"cpu": (50, 2000)})
+    example = Example([n % vocabulary for n in range(tokens)], 1, (1, tokens))
+    monkeypatch.setattr(forward, "TILES", {"cpu": (50, 2000)})
     with Largest() as largest:
-        forward.score_batch(model.base_model, model.lm_head, [row], False)
+        forward.score_batch(model.base_model, model.lm_head, [example], False)
     assert largest.elements == 50 * 2000 < tokens * vocabulary
 
 
@@ -40,10 +40,10 @@ def test_no_tensor_grows_with_tokens_times_vocabulary(monkeypatch: pytest.Monkey
 def test_tiles_do_not_change_the_scores(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int]
 ) -> None:
-    rows = make_rows(5)
-    whole = score_rows(tiny_model, rows)
-    monkeypatch.setattr(logps, "TILES", {"cpu": tile})
-    assert_same(score_rows(tiny_model, rows), whole)
+    examples = make_examples(5)
+    whole = score_examples(tiny_model, examples)
+    monkeypatch.setattr(forward, "TILES", {"cpu": tile})
+    assert_same(score_examples(tiny_model, examples), whole)
 
 
 @pytest.mark.parametrize("tile", [(3, 1000), (2, 7)])
@@ -51,7 +51,7 @@ def test_tiles_do_not_change_the_scores(
 def test_log_probs_are_exact_however_unlikely_the_target_and_with_a_bias(
     monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int], spread: float
 ) -> None:
-    monkeypatch.setattr(logps, "TILES", {"cpu": tile})
+    monkeypatch.setattr(forward, "TILES", {"cpu": tile})
     torch.manual_seed(0)
     weight_VD, bias_V, hidden_ND = torch.randn(40, 8) * spread, torch.randn(40), torch.randn(10, 8)
     targets_N = torch.arange(10) * 4 + 1
@@ -75,10 +75,10 @@ def test_a_model_with_a_sliding_window_keeps_it(tmp_path: Path) -> None:
     model.config.layer_types = ["sliding_attention"] * 2
     model.config.use_sliding_window, model.config.sliding_window = True, 4
     model.save_pretrained(tmp_path)
-    rows = make_rows(6)
-    windowed = score_rows(tmp_path, rows)
-    for row, result in zip(rows, windowed, strict=True):
-        assert result.trace_logps == pytest.approx(plain_logps(tmp_path, row)[slice(*row.trace)], abs=1e-5)
+    examples = make_examples(6)
+    windowed = score_examples(tmp_path, examples)
+    for example, result in zip(examples, windowed, strict=True):
+        assert result.trace_logps == pytest.approx(plain_logps(tmp_path, example)[slice(*example.trace)], abs=1e-5)
     model.config.layer_types = ["full_attention"] * 2
     model.save_pretrained(tmp_path)
-    assert score_rows(tmp_path, rows) != windowed
+    assert score_examples(tmp_path, examples) != windowed

@@ -1,4 +1,4 @@
-"""vr/scoring_ranks.py with real processes: the same scores as in one process, and what happens when one dies."""
+"""ranks.py with real processes: the same scores as in one process, and what happens when a rank dies."""
 
 import multiprocessing
 import os
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from conftest import new_model
-from test_scoring import make_rows, score_rows
+from scoring_examples import make_examples, score_examples
 
 from vr.engines.scoring import forward, ranks, scorer
-from vr.renderers.renderer import Example
+from vr.renderers.example import Example
 from vr.settings.machine import Machine
 
 slow = pytest.mark.slow
@@ -23,7 +23,7 @@ slow = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def large_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose head is large enough for ZeRO-3 to part it for good: it keeps weights below 100,000 whole."""
+    """A model whose head is large enough for ZeRO-3 to partition it: weights below 100,000 elements stay whole."""
     folder = tmp_path_factory.mktemp("large")
     new_model(vocabulary=4000, tied=request.param).save_pretrained(folder)
     return folder
@@ -49,29 +49,29 @@ def test_every_batch_is_dealt_once_and_ranks_may_go_empty() -> None:
 
 
 def test_a_batch_costs_its_padding_too() -> None:
-    assert (
-        forward.cost([Example([1] * 10, 1, (1, 10)), Example([1] * 4, 1, (1, 4))]) == 2 * 9
-    )  # the last token is not read
+    batch = [Example([1] * 10, 1, (1, 10)), Example([1] * 4, 1, (1, 4))]
+    assert forward.cost(batch) == 2 * 9  # the last token is not read
 
 
 @slow
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_scores_are_the_same_to_the_last_bit_for_any_number_of_ranks(tiny_model: Path, ranks: int) -> None:
-    rows = [*make_rows(40), Example([1] * 600, 1, (1, 600))]  # one is too long
-    blocks = [rows[:30], rows[30:], [], rows[:1]]  # one batch alone leaves ranks without any
-    expected = [score_rows(tiny_model, block, score_tokens=300) for block in blocks]
-    with scorer.scorer(tiny_model, Machine(score_tokens=300, score_ranks=ranks)) as scorer:
-        assert [scorer(block, True) for block in blocks] == expected
-        assert len(multiprocessing.active_children()) == ranks
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_scores_are_the_same_to_the_last_bit_for_any_number_of_ranks(tiny_model: Path, n_ranks: int) -> None:
+    examples = [*make_examples(40), Example([1] * 600, 1, (1, 600))]  # one is too long
+    blocks = [examples[:30], examples[30:], [], examples[:1]]  # one batch alone leaves ranks without any
+    expected = [score_examples(tiny_model, block, score_tokens=300) for block in blocks]
+    with scorer.scorer(tiny_model, Machine(score_tokens=300, score_ranks=n_ranks)) as score:
+        assert [score(block, True) for block in blocks] == expected
+        assert len(multiprocessing.active_children()) == n_ranks
     assert multiprocessing.active_children() == []
 
 
 @slow
 def test_a_model_in_parts_gives_the_same_scores(large_model: Path) -> None:
-    blocks = [make_rows(31), make_rows(1)]  # the second is one batch: a rank has none
-    with scorer.scorer(large_model, Machine(score_tokens=300, score_ranks=2, score_zero3=True)) as scorer:
+    blocks = [make_examples(31), make_examples(1)]  # the second is one batch: a rank has none
+    with scorer.scorer(large_model, Machine(score_tokens=300, score_ranks=2, score_zero3=True)) as score:
         for block in blocks:
-            for left, right in zip(scorer(block, True), score_rows(large_model, block, score_tokens=300), strict=True):
+            expected = score_examples(large_model, block, score_tokens=300)
+            for left, right in zip(score(block, True), expected, strict=True):
                 assert left.trace_logps == pytest.approx(right.trace_logps, abs=1e-5)
                 assert left.answer_logp_sum == pytest.approx(right.answer_logp_sum, abs=1e-4)
 
@@ -83,15 +83,15 @@ def test_a_killed_rank_is_named_at_once_and_leaves_no_process(tiny_model: Path, 
 
     def kill_one_at_work() -> None:
         nonlocal took
-        with scorer.scorer(tiny_model, Machine(score_ranks=2, score_zero3=zero3)) as scorer:
-            scorer(make_rows(4), False)
+        with scorer.scorer(tiny_model, Machine(score_ranks=2, score_zero3=zero3)) as score:
+            score(make_examples(4), False)
             (victim,) = [child for child in multiprocessing.active_children() if child.name == "scoring rank 1"]
             assert victim.pid is not None
             os.kill(victim.pid, signal.SIGSTOP)  # so that it dies at work
             threading.Timer(1, os.kill, (victim.pid, signal.SIGKILL)).start()
             begin = time.monotonic()
             try:
-                scorer(make_rows(40), False)
+                score(make_examples(40), False)
             finally:
                 took = time.monotonic() - begin
 
@@ -102,9 +102,9 @@ def test_a_killed_rank_is_named_at_once_and_leaves_no_process(tiny_model: Path, 
 
 
 @slow
-def test_what_goes_wrong_in_a_rank_is_told(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_goes_wrong_in_a_rank_is_reported(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="scoring rank 0: IndexError: index out of range"):
-        score_rows(tiny_model, [Example([1, 10**6, 1], 1, (1, 3))], score_ranks=2)
+        score_examples(tiny_model, [Example([1, 10**6, 1], 1, (1, 3))], score_ranks=2)
     assert "Traceback" in capfd.readouterr().err
     assert multiprocessing.active_children() == []
 
@@ -113,14 +113,14 @@ WORK_FOR_EVER = """
 import multiprocessing, sys
 from vr.engines.scoring import scorer
 from vr.settings.machine import Machine
-from vr.renderers.renderer import Example
+from vr.renderers.example import Example
 
-with scorer.scorer(sys.argv[1], Machine(score_ranks=2)) as scorer:
-    rows = [Example([1] * 500, 1, (1, 500))] * 8
-    scorer(rows, False)
+with scorer.scorer(sys.argv[1], Machine(score_ranks=2)) as score:
+    examples = [Example([1] * 500, 1, (1, 500))] * 8
+    score(examples, False)
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)
     while True:
-        scorer(rows * 1000, False)
+        score(examples * 1000, False)
 """
 
 
@@ -131,12 +131,12 @@ def test_ranks_end_with_their_parent_however_it_ends(tiny_model: Path, how: sign
         [sys.executable, "-c", WORK_FOR_EVER, str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert parent.stdout is not None
-    ranks = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(ranks) == 2 and all(map(alive, ranks))
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2 and all(map(alive, pids))
     time.sleep(0.5)  # they are at work
     parent.send_signal(how)
     parent.communicate()
     deadline = time.monotonic() + 5
-    while any(map(alive, ranks)) and time.monotonic() < deadline:
+    while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(map(alive, ranks))
+    assert not any(map(alive, pids))
