@@ -1,13 +1,18 @@
 """Micro-batches: what is padded how, and which rows go together."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from datasets import load_from_disk
 from torch.utils.data import Sampler
 
-from vr.engines.training.batches import ByLength, collate, weights_of
+from vr.engines.training import training_set
+from vr.engines.training.batches import ByLength, Rows, collate, weights_of
 from vr.engines.training.loss import IGNORED
+from vr.renderers.example import Example
+from vr.renderers.training_rows import WeightedExample
 
 
 def test_rows_are_padded_on_the_right_to_a_multiple_of_eight_and_trained_from_where_they_say() -> None:
@@ -26,6 +31,18 @@ def test_weights_travel_as_integers_which_nobody_rounds_to_bf16() -> None:
     weights = collate(rows)["weight"]
     assert not torch.is_floating_point(weights)
     assert weights_of(weights).tolist() == [0.3, 1.0]
+
+
+def test_rows_are_read_from_any_chunk_of_the_saved_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_set, "_FLUSH_TOKENS", 5)  # so that the file has several chunks
+    rows = [WeightedExample(Example(list(range(n)), 2, (2, n)), n / 10) for n in range(3, 9)]
+    training_set.save(rows, tmp_path / "set", cutoff_len=9, multiple_of=1)
+    read = Rows(load_from_disk(str(tmp_path / "set"))["train"].data)
+    assert read.lengths == [3, 4, 5, 6, 7, 8]
+    found = [read[index] for index in range(len(read))]
+    assert [row["input_ids"].tolist() for row in found] == [list(range(n)) for n in range(3, 9)]
+    assert [row["trained_from"] for row in found] == [2] * 6
+    assert [row["weight"] for row in found] == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
 
 class Order(Sampler[int]):

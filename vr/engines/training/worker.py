@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from vr.engines.training.batches import ByLength, collate, weights_of
+from vr.engines.training.batches import ByLength, Rows, collate, weights_of
 from vr.engines.training.loss import IGNORED, logits_at, next_tokens, weighted_nll, weighted_tokens
 from vr.execution.processes import end_with_parent
 
@@ -42,7 +42,7 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
 
     class WeightedTrainer(base):
         def __init__(self, *args: Any, data_collator: Any, train_dataset: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            super().__init__(*args, data_collator=collate, train_dataset=train_dataset.with_format("numpy"), **kwargs)
+            super().__init__(*args, data_collator=collate, train_dataset=Rows(train_dataset.data), **kwargs)
             # True: the loss is divided by the step's D alone, not by the number of accumulation steps as well.
             self.model_accepts_loss_kwargs = True
             for callback in _without_printing(self):
@@ -53,7 +53,7 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             loader = super().get_train_dataloader()
             ranks, micro_batch = self.accelerator.num_processes, self.args.per_device_train_batch_size
             step = ranks * micro_batch * self.args.gradient_accumulation_steps
-            lengths = _lengths(self.train_dataset)
+            lengths = self.train_dataset.lengths
             rows = ByLength(loader.get_sampler(), lengths, ranks=ranks, micro_batch=micro_batch, step=step)
             loader.set_sampler(rows)
             return loader
@@ -82,6 +82,9 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             loss = loss / num_items_in_batch
             return (loss, outputs) if return_outputs else loss
 
+        def floating_point_ops(self, inputs: dict[str, Any]) -> int:  # noqa: ARG002
+            return 0  # nobody reads the count, and it goes through all modules at every step
+
         def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
             # A checkpoint's weights are in DeepSpeed's own files; a second copy would only cost time and space.
             if not _internal_call:
@@ -95,12 +98,6 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             super()._save(output_dir, state_dict)
 
     return WeightedTrainer
-
-
-def _lengths(dataset: Any) -> list[int]:
-    import pyarrow.compute as pc
-
-    return pc.list_value_length(dataset.data.column("input_ids")).to_pylist()
 
 
 def _without_printing(trainer: Any) -> list[Any]:
@@ -149,8 +146,9 @@ def prepare_imports() -> None:
     if find_spec("torchaudio") is None:
         # llamafactory imports it, which training on text never uses and a CPU install does not have.
         _stand_in("torchaudio")
-    # DeepSpeed asks each optimizer whether it is Muon; importing Muon itself would load torch's compiler.
+    # DeepSpeed asks every optimizer whether it is Muon; importing Muon itself would load torch's compiler.
     _stand_in("deepspeed.runtime.zero.muon.muon_optimizer", MuonWithAuxAdam=type("MuonWithAuxAdam", (), {}))
+    _stand_in("deepspeed.runtime.zero.muon.original_muon", muon_update=None)
     if os.environ.get("DS_ACCELERATOR") == "cpu":
         import deepspeed
 
