@@ -11,7 +11,7 @@ from vr.verify.registry import WorkerContext
 
 
 def judge_oddly(task: Task, context: WorkerContext) -> Finding:
-    """Sleep, burn, crash, grow, raise or keep sending signs of life, as told."""
+    """Sleep, burn, crash, grow, raise or send heartbeats, as told."""
     what, _, amount = (task.answer or "").partition(" ")
     number = float(amount or 0) if what != "die_once" else 0.0
     if what == "sleep":

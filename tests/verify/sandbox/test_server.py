@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+from vr.verify.sandbox import child, server
 from vr.verify.sandbox.child import PACKAGE_ROOT
 from vr.verify.sandbox.isolation import probe
 from vr.verify.sandbox.sandbox import _links_to
@@ -72,6 +74,13 @@ def test_a_checkout_that_is_reached_by_a_link_runs_at_level_full(tmp_path):
     command = [sys.executable, "-c", code]
     printed = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
     assert printed == "True\n"
+
+
+def test_programs_do_not_see_the_checkout_but_they_see_installed_packages(monkeypatch):
+    installed = sysconfig.get_path("purelib")
+    assert server._without_checkout([PACKAGE_ROOT, "/lib/python", installed]) == ["/lib/python", installed]
+    monkeypatch.setattr(child, "PACKAGE_ROOT", installed)  # as after an installation from a wheel
+    assert server._without_checkout(["/lib/python", installed]) == ["/lib/python", installed]
 
 
 def test_the_package_root_holds_the_package():

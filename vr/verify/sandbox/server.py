@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from typing import Any
@@ -70,12 +71,18 @@ def main() -> None:
 
 
 def _preload(with_numpy: bool) -> dict[str, Any]:
-    """Import what programs often need and hide this package; return the globals that programs start with."""
+    """Import what programs often need, hide this checkout, and return the globals that programs start with."""
     for name in (("numpy.random",) if with_numpy else ()) + _PRELOAD:
         importlib.import_module(name)
     preset = child.preset_globals()
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != child.PACKAGE_ROOT]
+    sys.path[:] = _without_checkout(sys.path)
     return preset
+
+
+def _without_checkout(paths: list[str]) -> list[str]:
+    """The import path without the folder that holds this package, unless all installed packages are in it too."""
+    installed = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    return [path for path in paths if os.path.abspath(path) != child.PACKAGE_ROOT or path in installed]
 
 
 def _serve_one(sock: socket.socket, confinement: Confinement, preset: dict[str, Any]) -> bool:
