@@ -1,7 +1,7 @@
 """Synthetic tables and a tokenizer for bench_tables.py, of the size and the statistics of real ones.
 
 Token ids are drawn from a Zipf-like distribution over 151,936 (uniform ids would not compress like text), log-probs
-from a log-normal one; text consists of made-up words.
+from a log-normal one; text consists of lines of made-up words.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,7 @@ TRACE_TOKENS = (1000, 10001)
 """Lengths of traces are uniform from the first number to below the second."""
 ANSWER_TOKENS, QUESTION_TOKENS = 400, 60
 WORDS = 20000
+_LINE_WORDS = 15
 _BATCH = 1000  # questions
 
 
@@ -39,7 +40,8 @@ class Draws:
         which = np.searchsorted(
             cumulative[: len(self.words)], self.rng.random(1 << 22) * cumulative[len(self.words) - 1]
         )
-        self.text = " ".join(self.words[n] for n in which)
+        lines = (which[start : start + _LINE_WORDS] for start in range(0, len(which), _LINE_WORDS))
+        self.text = "\n".join(" ".join(self.words[n] for n in line) for line in lines)
         self.word_chars = (len(self.text) + 1) / len(which)
 
     def lengths(self, n: int) -> np.ndarray:

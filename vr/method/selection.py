@@ -20,6 +20,7 @@ import polars as pl
 
 from vr.renderers.markers import END_SOLUTION, END_THOUGHT, join_response, split_response
 from vr.renderers.renderer import Renderer
+from vr.renderers.tokenizer import decode
 from vr.settings.params import BuildFinal
 from vr.tables.keys import ByProblem
 from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
@@ -142,10 +143,8 @@ def _as_pi_writes(found: pl.DataFrame, renderer: Renderer) -> pl.Series:
 
 def _answers(answer_ids: pl.Series, renderer: Renderer) -> pl.Series:
     """The text of each sampled answer; null where there is none."""
-    sampled = answer_ids.drop_nulls()
-    texts = renderer.tokenizer.batch_decode(sampled.to_list(), skip_special_tokens=False)
-    of_index = iter(text.split(END_SOLUTION)[0].strip() for text in texts)
-    return pl.Series([next(of_index) if there else None for there in answer_ids.is_not_null()], dtype=pl.String)
+    texts = (ids and decode(renderer.tokenizer, ids) for ids in answer_ids.to_list())
+    return pl.Series([text and text.split(END_SOLUTION)[0].strip() for text in texts], dtype=pl.String)
 
 
 def _own_places(selected: pl.DataFrame, *, mix: bool) -> pl.DataFrame:
