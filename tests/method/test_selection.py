@@ -4,9 +4,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from conftest import MARKERS, make_tokenizer
 
 from vr.method import selection
 from vr.renderers import markers
+from vr.renderers.renderer import Renderer, Wording
 from vr.settings.params import BuildFinal
 from vr.tables import parquet, schemas
 from vr.tables.keys import ByProblem
@@ -34,6 +36,9 @@ class Letters:
     def as_reasoner_trace(self, trace_ids, thought_tokens):
         return [*trace_ids[:thought_tokens], *encode(markers.END_THOUGHT)]
 
+    def encode(self, text):
+        return encode(text)
+
     def decode(self, ids, **options):
         assert not any(options.values())  # special tokens are kept and spaces untouched
         return decode(ids)
@@ -44,16 +49,23 @@ def build(tmp_path: Path):
     """`selection.build` out of tables in files, of which the traces and likelihood of seed k are written in `order`."""
 
     def from_weights(
-        weights: dict[str, list[float]], *, selection_: str, mix: bool, template="B", answers=None, order=1
+        weights: dict[str, list[float]],
+        *,
+        selection_: str,
+        mix: bool,
+        template="B",
+        answers=None,
+        order=1,
+        renderer=None,
     ):
         """Questions with given weights per seed; the trace of question q and seed k is the text "q<k>"."""
         K = max(map(len, weights.values()))
         best = {q: ws.index(max(ws)) if max(ws) else None for q, ws in weights.items()}
-        renderer = Letters(template)
+        renderer = renderer or Letters(template)
         traces, likelihood = {}, {}
         for k in range(K):
             questions = list(weights)[::order]
-            ids = [encode(f"{q}{k}{renderer.trace_end}") for q in questions]
+            ids = [renderer.tokenizer.encode(f"{q}{k}{renderer.trace_end}") for q in questions]
             keys = pl.DataFrame({"problem_id": questions}).with_columns(seed=pl.lit(k))
             traces[k] = table(
                 tmp_path / f"traces-{k}.parquet", schemas.Traces, keys, trace_ids=ids, trace_tokens=list(map(len, ids)),
@@ -83,7 +95,9 @@ def build(tmp_path: Path):
 
 def problems(*names: str) -> pl.DataFrame:
     """Questions whose own trace is "own" and whose own answer is "7"."""
-    return pl.DataFrame({"problem_id": names, "solution": [OWN] * len(names)})
+    return pl.DataFrame({"problem_id": names, "solution": [OWN] * len(names)}).with_columns(
+        question=pl.lit("3 + 4?"), system=pl.lit(None), reference=pl.lit(None)
+    )
 
 
 OWN = markers.join_response("own", "7")
@@ -188,3 +202,23 @@ def test_a_weighed_trace_that_is_missing_is_named(tmp_path):
     weights = weights.cast({"seed": pl.Int32})
     with pytest.raises(ValueError, match=r"traces: a weighed trace is missing: \{'problem_id': 'a', 'seed': 0\}"):
         list(selection.build([problems("a")], {0: traces}, {0: likelihood}, weights, Letters("B"), settings()))
+
+
+@pytest.mark.parametrize("template", ["A", "B"])
+@pytest.mark.parametrize("kind", MARKERS)
+def test_the_ids_of_a_real_tokenizer_are_the_texts(build, kind, template):
+    tokenizer = make_tokenizer(kind)
+    wording = Wording("s", "s", "s", hint="solution", template=template, proposal="posterior")
+    answers = {("a", 0): tokenizer.encode(f"007\n\n{markers.END_SOLUTION}")}
+    rows = build(
+        {"a": [1.0], "b": [0.0]}, selection_="best", mix=True, template=template, answers=answers,
+        renderer=Renderer(tokenizer, wording),
+    )  # fmt: skip
+    # a last token may hold the blank line that follows the marker
+    assert [tokenizer.decode(ids).rstrip() for ids in rows["trace_ids"]] == [
+        "a0<|end_of_thought|>", *["own\n\n<|end_of_thought|>"] * 3
+    ]  # fmt: skip
+    assert [tokenizer.decode(ids).rstrip() for ids in rows["answer_ids"]] == [
+        "007\n\n<|end_of_solution|>", *["7\n\n<|end_of_solution|>"] * 3
+    ]  # fmt: skip
+    assert [markers.split_response(text) for text in rows["text"]] == [("a0", "007"), *[("own", "7")] * 3]
