@@ -66,7 +66,7 @@ ONE_SEED = {"seeds: [0, 1, 2, 3]": "seeds: [0]", "K: 4": "K: 1"}
     ("params", "message"),
     [
         ({}, "weigh: error: traces/seed=1.parquet: no such table"),
-        ({"K: 4": "K: 5"}, "params.yaml: weigh: Value error, K = 5 is more than the 4 seeds; add seeds: -S 'seeds=[0"),
+        ({"K: 4": "K: 5"}, "params.yaml: weigh: K = 5 is more than the 4 seeds; add seeds: -S 'seeds=[0"),
         ({"estimator: acc": "estimator: best"}, "params.yaml: estimator = 'best': Input should be 'acc', 'gml'"),
         ({"max_trace_tokens: ": "max_trace_tokens: -"}, "params.yaml: weigh.max_trace_tokens = -"),
     ],
@@ -89,7 +89,7 @@ def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
     [
         ("problems.parquet", schemas.Problems, [{"problem_id": "a", "question": "1+1?"}], "column 'source' is missing"),
         ("traces/seed=0.parquet", schemas.Traces, [TRACE, TRACE], "traces/seed=0.parquet: duplicate key"),
-        ("initial/seed=0.parquet", schemas.Logps, [LOGP | {"problem_id": "b"}], "logps of the initial model: 1 of 1 traces"),
+        ("initial/seed=0.parquet", schemas.Logps, [LOGP | {"problem_id": "b"}], "logps of the initial model: 1 of 1"),
     ],
 )  # fmt: skip
 def test_bad_tables_are_named(tables_of_one_trace, file, schema, rows, message):

@@ -66,8 +66,8 @@ def test_the_same_key_in_one_table_twice_is_refused_in_every_table():
 
 def test_weights_that_do_not_sum_to_one_are_refused():
     frame = pl.DataFrame(
-        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
-         "weight": [0.5, 0.4], "chosen": [True, False], "reason": ""}
+        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0,
+         "log_rho": 0.0, "weight": [0.5, 0.4], "chosen": [True, False], "reason": ""}
     )  # fmt: skip
     with pytest.raises(ValueError, match="weights_sum_to_one_or_zero_per_question"):
         parquet.validate(frame, schemas.Weights, "weights")
