@@ -23,12 +23,16 @@ export PYTHONUNBUFFERED := 1
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-repro: .venv/installed-$(HARDWARE)  ## run what is out of date, print the results and where the report lies
+repro: .venv/installed-$(HARDWARE) .dvc/tmp/plots_page.html  ## run what is out of date, print the results and where the report lies
 	@python -m stages  # params.yaml as a whole, before hours of work
-	dvc repro
+	@python -m stages.reproduce
+	@dvc repro --quiet
 	@dvc plots show --out dvc_plots >/dev/null
 	@echo; python -m vr.report metrics.json; echo
 	@echo "report: $(CURDIR)/dvc_plots/index.html"
+
+.dvc/tmp/plots_page.html: vr/report/plots_page.py .venv/installed-$(HARDWARE)
+	@python -m vr.report.plots_page $@
 
 # Tests marked `alone` run one by one; pytest's status 5 says that there are none. Two processes share the others, a
 # file at a time, in the order in which pytest collects them.
