@@ -1,16 +1,15 @@
-"""How fast scoring is, side by side with the obvious way: ``python -m tests.benchmarks.bench_scoring``.
+"""How fast scoring is, side by side with the obvious way: `python -m tests.benchmarks.bench_scoring`.
 
-Short rows (about 70 tokens) on a model of the miniature's size, and rows of 4,096 tokens on a two-layer model with a
-real model's vocabulary of 151,936. Each is scored in three ways, in turns, in one process with equal threads:
-  ours          scorer.scorer, from rows to scores, without the loading of the model
-  reference     one row at a time, in the official code's manner: logits and log-softmax of all positions, whole
-  forward       ours without its use: hidden states and output projection, in the same batches and tiles
-Times are medians, in seconds of processor time, which a busy machine changes less than wall time. Extra memory is
-that of one long row beyond the loaded model, each way in a process of its own. Prints a table and writes JSON.
-Nothing here is asserted.
+Short examples (about 70 tokens) under a model of the miniature's size, and examples of 4,096 tokens under a two-layer
+model with a real model's vocabulary of 151,936. Each is scored in three ways, in turns, in one process with equal
+threads:
+  ours          scorer.scorer, from examples to scores, without the loading of the model
+  reference     one example at a time, as the official code does it: logits and log-softmax of all positions at once
+  forward       only the model's part of ours: hidden states and output projection, in the same batches and tiles
+Times are medians of processor time, which a busy machine changes less than wall time. Extra memory is that of one long
+example beyond the loaded model, each way in a process of its own. Prints a table and writes JSON. Nothing here is
+asserted.
 """
-
-from __future__ import annotations
 
 import argparse
 import random
@@ -31,7 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from tests.benchmarks.measuring import ROOT, command_line, memory_bytes, write_json
 from vr.engines.scoring import forward, scorer
-from vr.renderers.renderer import Example
+from vr.renderers.example import Example
 from vr.settings.machine import Machine
 
 MINIATURE = {"hidden_size": 64, "layers": 3, "vocabulary": 512}
@@ -43,7 +42,7 @@ Way = Callable[[], Any]
 
 
 def make_model(folder: Path, hidden_size: int, layers: int, vocabulary: int) -> Path:
-    """A Qwen3 of seeded random weights, with heads of 32 and tied embeddings as in vr.base_model."""
+    """A Qwen3 of seeded random weights, with heads of 32 and tied embeddings, as in vr/sources/models.py."""
     torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=vocabulary,
@@ -60,37 +59,37 @@ def make_model(folder: Path, hidden_size: int, layers: int, vocabulary: int) -> 
     return folder
 
 
-def make_rows(count: int, vocabulary: int, shortest: int, longest: int) -> list[Example]:
-    """Rows of random ids, two fifths prompt as in the miniature; long ones are nearly all trace and answer."""
+def make_examples(n: int, vocabulary: int, shortest: int, longest: int) -> list[Example]:
+    """Examples of random ids: short ones are two fifths prompt, as in the miniature, long ones have 100 prompt ids."""
     rng = random.Random(0)
-    rows = []
-    for _ in range(count):
+    examples = []
+    for _ in range(n):
         length = rng.randint(shortest, longest)
         begin = min(2 * length // 5, 100)
         middle = (begin + 2 * length) // 3
         ids = [rng.randrange(vocabulary) for _ in range(length)]
-        rows.append(Example(ids, begin, (begin, middle), (middle + 3, length - 1)))
-    return rows
+        examples.append(Example(ids, begin, (begin, middle), (middle + 3, length - 1)))
+    return examples
 
 
 @torch.inference_mode()
-def reference(model: Any, rows: Sequence[Example]) -> list[tuple[float, float]]:
-    """Sums of trace and answer, each row alone, from the log-softmax over the vocabulary at all its positions."""
+def reference(model: Any, examples: Sequence[Example]) -> list[tuple[float, float]]:
+    """Sums of trace and answer, each example alone, from the log-softmax over the vocabulary at all its positions."""
     sums = []
-    for row in rows:
-        ids_1T = torch.tensor([row.ids])
+    for example in examples:
+        ids_1T = torch.tensor([example.ids])
         logits_TV = model(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T)).logits[0, :-1]
         logps_TV = torch.log_softmax(logits_TV.float(), dim=-1)
         logps_T = logps_TV.gather(1, ids_1T[0, 1:, None])[:, 0].double()
-        assert row.answer is not None
-        trace, answer = (float(logps_T[begin - 1 : end - 1].sum()) for begin, end in (row.trace, row.answer))
+        assert example.answer is not None
+        trace, answer = (float(logps_T[begin - 1 : end - 1].sum()) for begin, end in forward.spans(example))
         sums.append((trace, answer))
     return sums
 
 
 @torch.inference_mode()
-def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
-    """Hidden states and output projection of what `forward.score_batch` needs, in its tiles; nothing is kept."""
+def forward_only(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
+    """The hidden states and the output projection that `forward.score_batch` needs, in its tiles; nothing is kept."""
     positions, vocabulary = forward.TILES["cpu"]
     for ids_BT, places_N in batches:
         hidden_ND = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state.flatten(0, 1)[places_N]
@@ -99,10 +98,10 @@ def forward(model: Any, batches: Sequence[tuple[Any, Any]]) -> None:
                 torch.nn.functional.linear(hidden_nD, weight_vD)
 
 
-def prepared(rows: Sequence[Example], budget: int) -> list[tuple[Any, Any]]:
-    """ids and places of the batches that ours makes of the rows."""
-    lengths = {number: forward.cost([row]) for number, row in enumerate(rows)}
-    made = [forward.arrays([rows[n] for n in numbers]) for numbers in scorer.batches(lengths, budget)]
+def prepared(examples: Sequence[Example], budget: int) -> list[tuple[Any, Any]]:
+    """ids and positions of the batches that ours forms."""
+    lengths = {i: forward.length(example) for i, example in enumerate(examples)}
+    made = [forward.arrays([examples[i] for i in batch]) for batch in scorer.batches(lengths, budget)]
     return [(torch.from_numpy(ids_BT), torch.from_numpy(places_N)) for ids_BT, places_N, _ in made]
 
 
@@ -119,27 +118,31 @@ def timed(ways: dict[str, Way], repeats: int) -> tuple[dict[str, float], dict[st
 
 
 def measure(
-    folder: Path, rows: Sequence[Example], repeats: int, threads: int, budgets: Sequence[int]
+    folder: Path, examples: Sequence[Example], repeats: int, threads: int, budgets: Sequence[int]
 ) -> dict[str, Any]:
-    """Times of all ways on the same rows; ours also with other token budgets."""
+    """Times of all ways on the same examples; ours also with other token budgets."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     begin = time.process_time()
     forward.load(folder, "cpu", threads)
     load_s = time.process_time() - begin
-    batches = prepared(rows, scorer.token_budget(Machine()))
+    batches = prepared(examples, scorer.token_budget(Machine()))
     with ExitStack() as stack:
         ways: dict[str, Way] = {}
         for name, budget in {"ours": None, **{f"ours, score_tokens {budget}": budget for budget in budgets}}.items():
             score = stack.enter_context(scorer.scorer(folder, Machine(threads=threads, score_tokens=budget)))
-            score(rows[:1], False)  # loads the model
-            ways[name] = partial(score, rows, False)
-        ways |= {"reference": partial(reference, model, rows), "forward": partial(forward, model, batches)}
+            score(examples[:1], False)  # loads the model
+            ways[name] = partial(score, examples, False)
+        ways |= {"reference": partial(reference, model, examples), "forward": partial(forward_only, model, batches)}
         seconds, given = timed(ways, repeats)
     sums = [(score.trace_logp_sum, score.answer_logp_sum) for score in given["ours"]]
     differences = [abs(a - b) for ab in zip(sums, given["reference"], strict=True) for a, b in zip(*ab, strict=True)]
-    tokens = sum(len(row.ids) for row in rows)
+    tokens = sum(len(example.ids) for example in examples)
     found = {
-        name: {"median_s": round(s, 4), "rows_per_s": round(len(rows) / s, 2), "tokens_per_s": round(tokens / s)}
+        name: {
+            "median_s": round(s, 4),
+            "examples_per_s": round(len(examples) / s, 2),
+            "tokens_per_s": round(tokens / s),
+        }
         for name, s in seconds.items()
     }
     return {
@@ -153,19 +156,19 @@ def measure(
 
 
 def extra_memory(folder: Path, way: str, threads: int) -> int:
-    """MiB at the highest point of scoring one long row, less what the process with its loaded model has."""
-    (row,) = make_rows(1, STAND_IN["vocabulary"], LONG, LONG)
-    start = [Example(row.ids[:20], 1, (1, 10), (11, 20))]
+    """MiB at the highest point of scoring one long example, beyond those of the process with its loaded model."""
+    (example,) = make_examples(1, STAND_IN["vocabulary"], LONG, LONG)
+    start = [Example(example.ids[:20], 1, (1, 10), (11, 20))]
     model = None if way == "ours" else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with scorer.scorer(folder, Machine(threads=threads)) as score:
 
-        def work(rows: Sequence[Example]) -> Any:
-            return reference(model, rows) if model else score(rows, False)
+        def work(examples: Sequence[Example]) -> Any:
+            return reference(model, examples) if model else score(examples, False)
 
         work(start)
         before = memory_bytes("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
-        work([row])
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+        work([example])
     return (memory_bytes("VmHWM") - before) // 2**20
 
 
@@ -190,18 +193,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         miniature = make_model(Path(name) / "miniature", **MINIATURE)
         stand_in = make_model(Path(name) / "stand_in", **STAND_IN)
-        short = make_rows(N_SHORT, MINIATURE["vocabulary"], 50, 90)
-        long = make_rows(N_LONG, STAND_IN["vocabulary"], LONG, LONG)
+        short = make_examples(N_SHORT, MINIATURE["vocabulary"], 50, 90)
+        long = make_examples(N_LONG, STAND_IN["vocabulary"], LONG, LONG)
         results = {
             "short": measure(miniature, short, SHORT_REPEATS, options.threads, BUDGETS),
             "long": measure(stand_in, long, LONG_REPEATS, options.threads, ()),
         }
         extra = {way: in_a_new_process(stand_in, way, options.threads) for way in ("ours", "reference")}
     results["long"] |= {"extra_mib": extra, "share_of_memory": round(extra["ours"] / extra["reference"], 4)}
-    for rows, result in results.items():
-        print(f"\n{rows + ' rows':28}{'median s':>10}{'rows/s':>10}{'tokens/s':>10}")
+    for kind, result in results.items():
+        print(f"\n{kind + ' examples':28}{'median s':>10}{'examples/s':>12}{'tokens/s':>10}")
         for way, found in result["ways"].items():
-            print(f"{way:28}{found['median_s']:>10}{found['rows_per_s']:>10}{found['tokens_per_s']:>10}")
+            print(f"{way:28}{found['median_s']:>10}{found['examples_per_s']:>12}{found['tokens_per_s']:>10}")
         print("\n".join(f"  {key}: {value}" for key, value in result.items() if key != "ways"))
     write_json({"threads": options.threads, "results": results}, options.json)
 
