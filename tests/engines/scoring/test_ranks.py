@@ -111,28 +111,26 @@ def test_what_goes_wrong_in_a_rank_is_reported(tiny_model: Path, capfd: pytest.C
 
 WORK_FOR_EVER = """
 import multiprocessing, sys
-from vr.engines.scoring import scorer
-from vr.settings.machine import Machine
+from vr.engines.scoring import ranks
 from vr.renderers.example import Example
 
-with scorer.scorer(sys.argv[1], Machine(score_ranks=2)) as score:
+with ranks.start(sys.argv[1], int(sys.argv[2]), zero3=False, threads=1) as score_batches:
     examples = [Example([1] * 500, 1, (1, 500))] * 8
-    score(examples, False)
+    score_batches([examples], False)
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)
     while True:
-        score(examples * 1000, False)
+        score_batches([examples] * 1000, False)
 """
 
 
 @slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_ranks_end_with_their_parent_however_it_ends(tiny_model: Path, how: signal.Signals) -> None:
-    parent: subprocess.Popen[Any] = subprocess.Popen(
-        [sys.executable, "-c", WORK_FOR_EVER, str(tiny_model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+@pytest.mark.parametrize(("how", "n_ranks"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1), (signal.SIGINT, 1)])
+def test_ranks_end_with_their_parent_however_it_ends(tiny_model: Path, how: signal.Signals, n_ranks: int) -> None:
+    command = [sys.executable, "-c", WORK_FOR_EVER, str(tiny_model), str(n_ranks)]
+    parent: subprocess.Popen[Any] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2 and all(map(alive, pids))
+    assert len(pids) == n_ranks and all(map(alive, pids))
     time.sleep(0.5)  # they are at work
     parent.send_signal(how)
     parent.communicate()

@@ -10,6 +10,7 @@ Ranks end with their parent, however that ends. If one fails or dies, the parent
 Not covered: more than one machine; a rank that died is not started again.
 """
 
+import gc
 import heapq
 import multiprocessing
 import os
@@ -158,11 +159,14 @@ def _death_of_another(team: Sequence[Rank]) -> str | None:
 
 
 def _work(connection: Connection, role: _Role) -> None:
-    """A rank's whole life: load the model, report that, and score what comes until the pipe ends."""
+    """The main function of a rank: load the model, report that, and score what comes until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the parent deals with it
     end_with_parent(role.parent)
+    gc.disable()  # the modules that loading imports stay to the end: searching them for garbage takes 2 of 6 seconds
     try:
         score_batches = forward.batch_scorer(*_load(role))
+        gc.freeze()
+        gc.enable()
         connection.send((True, None))
         for batches, token_logps in _tasks(connection):
             connection.send((True, score_batches(batches, token_logps)))
@@ -198,6 +202,9 @@ def _load_part(role: _Role, device: str) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
 
+    if device == "cpu":
+        # Otherwise DeepSpeed compiles an all-reduce for inference, which takes a minute and is of no use here.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed("gloo" if device == "cpu" else "nccl")
     if device == "cpu":
         torch.set_num_threads(role.threads)
