@@ -8,6 +8,7 @@ import pytest
 
 from vr.tables.vocabulary import JUDGED, OUTCOMES, VERIFIERS
 from vr.verify import KINDS, Task, verify
+from vr.verify.sandbox import sandbox, server
 
 README = Path(__file__).parents[2] / "vr" / "verify" / "README.md"
 
@@ -53,6 +54,14 @@ def test_every_hook_of_a_kind_is_a_function_that_exists():
     assert hooks == {"vr.verify.math.sympy_bridge:warm_up", "vr.verify.programs.grading:close_sandboxes"}
     KINDS["stdin"].run_clean_up()  # without a sandbox there is nothing to end
     KINDS["none"].run_warm_up()  # has none
+
+
+def test_the_readme_names_the_limits_of_a_program():
+    text = README.read_text()
+    assert f"{sandbox.CPU_SECONDS} s of processor time" in text
+    assert f"{sandbox._MEMORY_BYTES >> 30} GiB of memory" in text
+    assert f"{sandbox._OUTPUT_BYTES >> 20} MiB of output" in text
+    assert f"{server._MAX_THREADS} threads" in text
 
 
 @pytest.mark.parametrize("word", [*VERIFIERS, *OUTCOMES])

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.verify.pool.odd_kinds import ODD
+from tests.verify.sandbox.attack_driver import MARK
 from vr.verify import Task, Verdict, verify
 from vr.verify.pool.handles import Forkserver
 from vr.verify.pool.pool import run_in_order
@@ -91,8 +92,8 @@ def test_waiting_counts_less_than_computing():
 
 
 def test_heartbeats_restart_the_deadline():
-    # 2 s in all, more than the limit of 1.2 s, but never more than 0.1 s without a sign.
-    kind = dataclasses.replace(ODD, wall_seconds=1.2)
+    # 2 s in all, more than the limit of 1.5 s, but never more than 0.1 s without a sign.
+    kind = dataclasses.replace(ODD, wall_seconds=1.5)
     (verdict,) = run_in_order([Task("odd", "beat 20")], {"odd": kind}, 1, "none")
     assert verdict.outcome == "correct"
 
@@ -137,6 +138,7 @@ def shared_memory_nobody_uses() -> set[str]:
         with contextlib.suppress(OSError):
             mapped += maps.read_text()
     files = {name for name in os.listdir("/dev/shm") if f"/dev/shm/{name}" not in mapped}
+    files = {name for name in files if not name.startswith(MARK)}  # attacks without a sandbox, run by other tests
     segments = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
     return files | {f"segment {fields[1]}" for fields in segments if fields[6] == "0"}
 

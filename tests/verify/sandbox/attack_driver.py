@@ -32,6 +32,7 @@ CALLS = {
     "x86_64": {"process_vm_readv": 310, "vfork": 58, "clone": 56, "clone3": 435, "keyctl": 250, "bpf": 321},
     "aarch64": {"process_vm_readv": 270, "vfork": -1, "clone": 220, "clone3": 435, "keyctl": 219, "bpf": 280},
 }
+MARK = "vr-attack-"
 VICTIM = "import sys, time\nsys.argv\ntime.sleep(600)  # victim-marker"
 
 
@@ -42,7 +43,7 @@ class Host:
         os.chmod(folder, 0o777)
         self.folder = folder
         self.secret = secrets.token_hex(8)
-        self.mark = "vr-attack-" + secrets.token_hex(4)  # drivers run side by side: each looks for its own traces
+        self.mark = MARK + secrets.token_hex(4)  # drivers run side by side: each looks for its own traces
         self.caught: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGIO):
             signal.signal(number, lambda received, _: self.caught.append(received))
