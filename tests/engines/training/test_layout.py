@@ -22,12 +22,12 @@ def test_layout_reaches_the_batch_exactly() -> None:
     assert laid_out(96, gpus=8, train_ranks=4, train_micro_batch=3) == (4, 3, 8)
 
 
-def test_cpu_ranks_are_as_many_as_the_cores_if_they_divide_the_batch_and_have_eight_rows_each() -> None:
-    assert laid_out(16, cores=2) == (2, 8, 1)
-    assert laid_out(32, cores=8) == (4, 8, 1)
-    assert laid_out(18, cores=8) == (2, 9, 1)
-    assert laid_out(15, cores=8) == (1, 15, 1)
-    assert laid_out(17, cores=2) == (1, 17, 1)
+def test_cpu_ranks_are_as_many_as_the_cores_if_they_divide_the_batch_and_have_sixteen_rows_each() -> None:
+    assert laid_out(32, cores=2) == (2, 16, 1)
+    assert laid_out(64, cores=8) == (4, 16, 1)
+    assert laid_out(34, cores=8) == (2, 17, 1)
+    assert laid_out(33, cores=8) == (1, 33, 1)
+    assert laid_out(16, cores=2) == (1, 16, 1)
     assert laid_out(4, cores=2) == (1, 4, 1)
     assert laid_out(96, cores=2, train_ranks=1) == (1, 48, 2)
     assert laid_out(96, gpus=4, cores=64) == (4, 1, 24)

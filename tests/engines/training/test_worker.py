@@ -30,6 +30,7 @@ from vr.settings.params import Train
 PARAMS = params()
 TOKEN_MEAN = params(normalizer="token_mean")
 LAYOUTS = ["1x2x4", "2x4x1", "2x2x2"]  # ranks, rows at once, accumulation steps
+RESUMED = {"train_ranks": 2, "train_micro_batch": 2}  # the layout of the run that is killed
 AT_ONCE = 2  # processes
 
 
@@ -129,7 +130,7 @@ def outcomes(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFact
     add("mean of ones", even, TOKEN_MEAN, train_micro_batch=2)
     add("stock", even, TOKEN_MEAN, stock=True, train_micro_batch=2)
     add("bf16", weighted, params(precision="bf16"), train_micro_batch=2)
-    add("unbroken", make_rows(tiny_models["text"], WEIGHTS), params(epochs=LONG))
+    add("unbroken", make_rows(tiny_models["text"], WEIGHTS), params(epochs=LONG), **RESUMED)
     # One step an epoch over the whole set: 7 rows, the first of weight 2; the 8 rows that this stands for; with a
     # row of weight 0 more.
     seven = make_rows(tiny_model, [2.0, *[1.0] * 6], 7)
@@ -235,7 +236,7 @@ import sys
 sys.path[:0] = {[str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]!r}
 from pathlib import Path
 from trainings import LONG, run_train
-run_train(Path({str(tiny_models["text"])!r}), Path({str(root)!r}), LONG, checkpoint_steps=7)
+run_train(Path({str(tiny_models["text"])!r}), Path({str(root)!r}), LONG, checkpoint_steps=7, **{RESUMED!r})
 """
     with subprocess.Popen([sys.executable, "-c", program]) as stage:
         while not list((root / "work").glob("*/*/run/checkpoint-*/complete")):
@@ -247,7 +248,7 @@ run_train(Path({str(tiny_models["text"])!r}), Path({str(root)!r}), LONG, checkpo
     assert workers and not psutil.wait_procs(workers, timeout=20)[1]
     assert not (root / "models").exists()
     assert not list((root / "work").glob("*/*/run/trainer_state.json")), "it was not killed in the middle"
-    return root / "models" / "final", run_train(tiny_models["text"], root, LONG, checkpoint_steps=7)
+    return root / "models" / "final", run_train(tiny_models["text"], root, LONG, checkpoint_steps=7, **RESUMED)
 
 
 @pytest.mark.slow

@@ -82,8 +82,13 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
             loss = loss / num_items_in_batch
             return (loss, outputs) if return_outputs else loss
 
+        # Nobody reads the count of operations, which would take a few percent of a small model's step.
+
         def floating_point_ops(self, inputs: dict[str, Any]) -> int:  # noqa: ARG002
-            return 0  # nobody reads the count, and it goes through all modules at every step
+            return 0
+
+        def store_flos(self) -> None:
+            pass
 
         def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
             # A checkpoint's weights are in DeepSpeed's own files; a second copy would only cost time and space.
