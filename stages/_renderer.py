@@ -1,6 +1,9 @@
 """The renderer of a stage: a model's tokenizer, and system prompts out of their files."""
 
+import logging
 from pathlib import Path
+
+import polars as pl
 
 from vr.renderers import renderer
 
@@ -29,6 +32,18 @@ def load(
     texts = {name: system_prompt(file) if file else "" for name, file in prompts.items()}
     wording = renderer.Wording(**texts, hint=hint, template=template, proposal=proposal)
     return renderer.load(model, wording)
+
+
+def warn_of_missing_hints(made: renderer.Renderer, problems: pl.DataFrame) -> None:
+    """Say how many problems have no reference answer that could be the hint (hint: answer).
+
+    Args:
+        problems: problem_id, reference.
+    """
+    missing = [problem["problem_id"] for problem in problems.iter_rows(named=True) if made.hint_missing(problem)]
+    if missing:
+        n, of, first = len(missing), problems.height, missing[0]
+        logging.warning("hint: answer: %d of %d problems have no reference, q sees their solution: %s", n, of, first)
 
 
 def system_prompt(file: Path) -> str:

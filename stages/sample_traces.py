@@ -24,6 +24,7 @@ def main(problems: Path, subset: Path, model: Path, reasoner: Path, posterior: P
     renderer = _renderer.load(
         model, reasoner=reasoner, posterior=posterior, hint=p.hint, template=p.template, proposal=proposal
     )
+    _renderer.warn_of_missing_hints(renderer, asked)
     sampler = draws.Sampler(model, renderer, p, how)
     compute = partial(draws.traces, sampler, asked, seed, logps=p.posterior_logps == "sampler")
     with work_folder(traces, problems, subset, model, reasoner, posterior, p.model_dump()) as folder:

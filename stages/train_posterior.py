@@ -17,10 +17,9 @@ from vr.tables import keys
 
 def main(problems: Path, subset: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
     p = params(TrainPosterior)
-    rows = training_rows.posterior_rows(
-        keys.problem_batches_of(problems, subset),
-        _renderer.load(base, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior"),
-    )
+    renderer = _renderer.load(base, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior")
+    _renderer.warn_of_missing_hints(renderer, keys.problems_of(problems, subset, ("problem_id", "reference")))
+    rows = training_rows.posterior_rows(keys.problem_batches_of(problems, subset), renderer)
     result = trainer.train(rows, base, q, params=p, rows_per_question=1, machine=machine(), work_root=WORK)
     result.write(statistics, curves)
 
