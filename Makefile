@@ -35,10 +35,10 @@ repro: .venv/installed-$(HARDWARE) .dvc/tmp/plots_page.html  ## run what is out 
 	@python -m vr.report.plots_page $@
 
 # Tests marked `alone` run one by one; pytest's status 5 says that there are none. Two processes share the others, a
-# file at a time, in the order in which pytest collects them.
+# file at a time, in the order in which pytest collects them, with one compute thread each.
 define run_tests
 	python -m pytest -m "alone $(1)" || test $$? -eq 5
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(1)"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone $(1)"
 endef
 
 check: .venv/installed-test lint  ## lint, types and fast tests: under 90 seconds
