@@ -41,7 +41,7 @@ def warn_of_missing_hints(made: renderer.Renderer, problems: pl.DataFrame) -> No
         problems: problem_id, reference.
     """
     missing = [problem["problem_id"] for problem in problems.iter_rows(named=True) if made.hint_missing(problem)]
-    if missing:
+    if missing and made.wording.proposal == "posterior":
         n, of, first = len(missing), problems.height, missing[0]
         logging.warning("hint: answer: %d of %d problems have no reference, q sees their solution: %s", n, of, first)
 
