@@ -143,6 +143,16 @@ def shared_memory_nobody_uses() -> set[str]:
     return files | {f"segment {fields[1]}" for fields in segments if fields[6] == "0"}
 
 
+def left_over(before: set[str]) -> set[str]:
+    """Shared memory that was not there before and stays: other programs of the machine make some for a moment."""
+    found = shared_memory_nobody_uses() - before
+    patience = time.monotonic() + 20
+    while found and time.monotonic() < patience:
+        time.sleep(0.2)
+        found &= shared_memory_nobody_uses()
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("isolation_level")
 def test_a_thousand_verifications_leak_nothing(tmp_path, monkeypatch):
@@ -162,5 +172,5 @@ def test_a_thousand_verifications_leak_nothing(tmp_path, monkeypatch):
     assert outcomes == ["correct", "correct", "correct", "correct", "wrong"] * 200
     assert len(os.listdir("/proc/self/fd")) == len(descriptors)
     assert children() == processes
-    assert shared_memory_nobody_uses() - shared == set()
+    assert left_over(shared) == set()
     assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,4 @@
-"""The verifier of mathematical answers. Whoever wants Python's own `math` here gets it: imports are absolute."""
+"""The verifier of mathematical answers.
+
+A module of this package that imports `math` gets Python's own module, because imports are absolute.
+"""

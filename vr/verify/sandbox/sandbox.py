@@ -111,7 +111,7 @@ class Sandbox:
 
     def _launch(self, theirs: socket.socket) -> None:
         arguments = [self._level, str(theirs.fileno()), "1" if self._numpy else "0"]
-        command = [os.path.abspath(sys.executable), "-s", "-P", "-c", _START_SERVER, PACKAGE_ROOT, *arguments]
+        command = [_interpreter(), "-s", "-P", "-c", _START_SERVER, PACKAGE_ROOT, *arguments]
         if self._level == "full":
             command = [*_bubblewrap(), *command]
         try:
@@ -264,6 +264,12 @@ def _raise_stack_limit() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES if hard < 0 else min(_STACK_BYTES, hard), hard))
 
 
+def _interpreter() -> str:
+    """This Python. Its last link stays, because a virtual environment is recognised by it; those of folders do not."""
+    folder, name = os.path.split(sys.executable)
+    return os.path.join(os.path.realpath(folder), name)
+
+
 def _bubblewrap() -> list[str]:
     """The bubblewrap command line: Python and libraries read-only, nothing else, all namespaces new."""
     command = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
@@ -273,7 +279,7 @@ def _bubblewrap() -> list[str]:
     outermost = [path for path in real if not any(path.startswith(other + "/") for other in real)]
     for path in outermost:
         command += ["--ro-bind", path, path]
-    for link, target in sorted(_links_to({*wanted, os.path.abspath(sys.executable)}).items()):
+    for link, target in sorted(_links_to({*wanted, _interpreter()}).items()):
         if not any(link.startswith(path + "/") for path in outermost):
             command += ["--symlink", target, link]
     return [*command, "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
