@@ -124,6 +124,11 @@ def new_model(vocabulary: int, tied: bool, eos: int | None = None, pad: int | No
         return Qwen3ForCausalLM(config).float().eval()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest file start first, so that processes which share the tests end at about the same time."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Model directories by kind of marker: `special` and `text`."""

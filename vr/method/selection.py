@@ -129,7 +129,7 @@ def _trace_rows(
         origin=pl.lit("trace"),
         trace_ids=_as_pi_writes(found, renderer),
         answer_ids=pl.coalesce("answer_ids", "own_answer_ids"),
-        text=pl.format(join_response("{}", "{}"), "text", answer),
+        text=pl.format(join_response("{}", "{}"), pl.col("text").str.strip_chars(), answer),
     ).select(Final.column_names())
 
 

@@ -37,7 +37,7 @@ def test_a_failing_worker_is_an_error_with_its_last_lines(tmp_path: Path) -> Non
 def test_what_ranks_write_is_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in(monkeypatch, "print(f'rank {rank} of', os.environ['WORLD_SIZE'], 'né', end='')")
+    stand_in(monkeypatch, "print(f'rank {rank} of {os.environ[\"WORLD_SIZE\"]} né', end='')")
     launched(tmp_path)
     written = capfd.readouterr().err
     assert "rank 0 of 2 né" in written and "rank 1 of 2 né" in written
