@@ -1,8 +1,7 @@
 """Time, memory and bytes of the tables at the paper's size: `python -m tests.benchmarks.bench_tables`.
 
-16,710 questions with K = 8 traces of 5,500 tokens on average, all synthetic: token ids drawn from a Zipf-like
-distribution over 151,936 (uniform ids would not compress like text), log-probs from a log-normal one, text of made-up
-words. The data set's own solutions go through a word-level tokenizer, which is quicker than Qwen's.
+16,710 questions with K = 8 traces of 5,500 tokens on average, all synthetic (synthetic_tables.py). The data set's own
+solutions go through a word-level tokenizer, which takes about half the time of Qwen's.
 Each measurement is a fresh process that makes the library's calls of one stage, files read and written: seconds of wall
 and processor time, and the highest resident memory (VmHWM) above that before it began. VmHWM counts mapped files, such
 as the saved training set, though the system may take them back at any time. Weights from lists are compared with a
