@@ -11,8 +11,8 @@ from tests.verify.math.pairs import PAIRS
 from vr.verify import Task, Verdict
 
 LABELLED = Path(__file__).with_name("labelled_pairs.jsonl.gz")
-"""266 pairs: the reference `gold`, the solution `pred`, whether they are `equal`, and the `kind` of the pair. Pairs whose
-kind ends in ":policy" could be judged either way."""
+"""266 pairs: the reference `gold`, the solution `pred`, whether they are `equal`, and the `kind` of the pair. Pairs
+whose kind ends in ":policy" could be judged either way."""
 
 
 def as_solution(kind: str, answer: str) -> str:
