@@ -14,6 +14,8 @@ from vr.report.metrics import Headlines
 from vr.tables.schemas import Likelihood, Logps, Weights
 from vr.tables.vocabulary import TRACE_KEY
 
+MAX_POINTS = 4000  # a scatter plot with more points is slow in a browser and no clearer
+
 
 @dataclass(frozen=True)
 class Traces:
@@ -26,9 +28,6 @@ class Traces:
     """of estimator l, log pi_0(y* | x, z_k): problem_id, seed, log_likelihood"""
     per_token: dy.DataFrame[Likelihood]
     """of estimator gml, the same per token of y*: problem_id, seed, log_likelihood"""
-
-
-MAX_POINTS = 4000  # a scatter plot with more points is slow in a browser and no clearer
 
 
 def pass_at_k_points(headlines: Headlines) -> pl.DataFrame:
