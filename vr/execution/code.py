@@ -2,7 +2,7 @@
 
 Two things ask: a work folder, so that an edit of other code does not throw a half-done run away, and the test that
 compares dvc.yaml with the code. Imports are read from the source, also those inside functions; a string such as
-`"vr.verify.math.judge:judge_math"` counts as an import, since worker processes are named so.
+`"vr.verify.math.answers:judge_math"` counts as an import, since worker processes are named so.
 
 Not covered: imports whose name is put together at run time, and packages from outside.
 """
