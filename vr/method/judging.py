@@ -4,12 +4,15 @@ The verifiers (vr/verify) know no table. Each function here gives the rows of so
 what vr/execution/resume.py asks for.
 """
 
+import itertools
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import polars as pl
+from tqdm import tqdm
 
 from vr import verify
 from vr.renderers.markers import judged_part, split_response
@@ -90,6 +93,27 @@ def _task(question: Mapping[str, Any], answer: str | None) -> verify.Task:
 
 
 def _verdicts(
-    tasks: Iterator[verify.Task], total: int, kinds: Collection[str], machine: Machine
+    tasks: Iterable[verify.Task], total: int, kinds: Collection[str], machine: Machine
 ) -> Iterator[verify.Verdict]:
-    return verify.verify(tasks, kinds=kinds, total=total, progress=True, **machine.verify_options)
+    """The verdict on every task, in order. Equal answers to one question that follow one another are judged once.
+
+    The M answers to a trace and the n responses to a question are often the same text. A repeated verdict took no time.
+    """
+    places: deque[list[int]] = deque()  # for each question at work: which of its different tasks each task equals
+
+    def different() -> Iterator[verify.Task]:
+        for _, group in itertools.groupby(tasks, key=lambda task: (task.verifier, task.reference, task.tests)):
+            of_question = list(group)
+            index_of = {task: index for index, task in enumerate(dict.fromkeys(of_question))}
+            places.append([index_of[task] for task in of_question])
+            yield from index_of
+
+    verdicts = verify.verify(different(), kinds=kinds, **machine.verify_options)
+    with tqdm(total=total, desc="verifying", unit="answer") as bar:
+        for first in verdicts:
+            of_question = places.popleft()
+            found = [first, *itertools.islice(verdicts, max(of_question))]
+            for index in of_question:
+                bar.update()
+                yield found[index]
+                found[index] = replace(found[index], cpu_seconds=0.0, wall_seconds=0.0)

@@ -1,0 +1,86 @@
+"""Verdicts on tables of text: every row gets its own verdict, and equal answers are judged once."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+
+from vr import verify
+from vr.method import judging
+from vr.settings.machine import Machine
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[verify.Task]:
+    """The tasks that reach the verifiers, which find an answer correct if it equals the reference."""
+    seen: list[verify.Task] = []
+
+    def stand_in(tasks: Iterable[verify.Task], **_: Any) -> Iterator[verify.Verdict]:
+        for task in tasks:
+            seen.append(task)
+            outcome = "no_answer" if task.answer is None else "correct" if task.answer == task.reference else "wrong"
+            yield verify.Verdict(outcome, "", 1.0, 2.0, "worker")
+
+    monkeypatch.setattr(verify, "verify", stand_in)
+    return seen
+
+
+def asked(*rows: tuple[str, int, str, str, str]) -> pl.DataFrame:
+    """Answers: problem, sample, text, finish, reference."""
+    frame = pl.DataFrame(rows, ["problem_id", "sample", "text", "finish", "reference"], orient="row")
+    return frame.with_columns(seed=0, verifier=pl.lit("math"), tests=pl.lit(None, pl.String))
+
+
+def test_equal_answers_to_a_question_are_judged_once_and_every_answer_has_its_verdict(
+    judged: list[verify.Task],
+) -> None:
+    answers = asked(
+        ("a", 0, "5", "marker", "5"), ("a", 1, "4", "marker", "5"), ("a", 2, "5", "marker", "5"),
+        ("a", 3, "5", "length", "5"), ("b", 0, "4", "marker", "4"), ("b", 1, "4", "marker", "4"),
+    )  # fmt: skip
+    rows = dict(judging.answers(answers, [0, 1, 2, 3, 4, 5], Machine()))
+    assert [rows[index]["outcome"] for index in range(6)] == [
+        "correct", "wrong", "correct", "no_answer", "correct", "correct",
+    ]  # fmt: skip
+    assert [(task.answer, task.reference) for task in judged] == [("5", "5"), ("4", "5"), (None, "5"), ("4", "4")]
+    assert [rows[index]["cpu_seconds"] for index in range(6)] == [1.0, 1.0, 0.0, 1.0, 1.0, 0.0]
+    assert rows[2] | {"problem_id": "a", "seed": 0, "sample": 2} == rows[2]
+
+
+def test_only_the_asked_answers_are_judged(judged: list[verify.Task]) -> None:
+    answers = asked(("a", 0, "5", "marker", "5"), ("a", 1, "4", "marker", "5"), ("b", 0, "4", "marker", "4"))
+    assert [index for index, _ in judging.answers(answers, [1, 2], Machine())] == [1, 2]
+    assert [task.answer for task in judged] == ["4", "4"]
+
+
+def test_a_response_is_judged_by_its_solution_part_and_says_so(judged: list[verify.Task]) -> None:
+    held_out = asked(("a", 0, "", "", "5"), ("a", 1, "", "", "5"), ("a", 2, "", "", "5"))
+    drawn = pl.DataFrame(
+        {
+            "text": ["x<|begin_of_solution|>\n\n5\n\n<|end_of_solution|>", "thinking \\boxed{5} and so", "cut off"],
+            "response_tokens": [3, 4, 5],
+            "finish": ["marker", "length", "length"],
+        }
+    )
+    rows = [row for _, row in judging.responses(held_out, drawn, [0, 1, 2], Machine(), boxed_without_solution=True)]
+    assert [row["judged"] for row in rows] == ["solution", "box", "nothing"]
+    assert [task.answer for task in judged] == ["5", "\\boxed{5}", None]
+    assert [row["response_tokens"] for row in rows] == [3, 4, 5]
+    rows = [row for _, row in judging.responses(held_out, drawn, [0, 1, 2], Machine(), boxed_without_solution=False)]
+    assert [row["judged"] for row in rows] == ["solution", "nothing", "nothing"]
+
+
+@pytest.mark.usefixtures("judged")
+def test_own_solutions_are_judged_and_those_without_one_left_out() -> None:
+    format_ = "<|begin_of_thought|>z<|end_of_thought|><|begin_of_solution|>{}<|end_of_solution|>"
+    questions = asked(("a", 0, "", "", "5"), ("b", 0, "", "", "5"), ("c", 0, "", "", "5")).with_columns(
+        solution=pl.Series([format_.format("5"), format_.format("4"), None])
+    )
+    checked = judging.self_check(questions, Machine())
+    assert checked.rows() == [("a", "correct", ""), ("b", "wrong", "")]
+
+
+def test_no_answers_have_no_verdicts(judged: list[verify.Task]) -> None:
+    assert list(judging.answers(asked(("a", 0, "5", "marker", "5")), [], Machine())) == []
+    assert judged == []
