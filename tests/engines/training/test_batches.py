@@ -15,15 +15,15 @@ from vr.renderers.example import Example
 from vr.renderers.training_rows import WeightedExample
 
 
-def test_rows_are_padded_on_the_right_to_a_multiple_of_eight_and_trained_from_where_they_say() -> None:
+def test_rows_are_padded_on_the_right_and_trained_from_where_they_say() -> None:
     batch = collate(
         [
             {"input_ids": [5, 6, 7], "trained_from": 1, "weight": 1.0},
             {"input_ids": list(range(1, 10)), "trained_from": 9, "weight": 0.0},
         ]
     )
-    assert batch["input_ids"].tolist() == [[5, 6, 7] + [0] * 13, [*range(1, 10)] + [0] * 7]
-    assert batch["labels"].tolist() == [[IGNORED, 6, 7] + [IGNORED] * 13, [IGNORED] * 16]
+    assert batch["input_ids"].tolist() == [[5, 6, 7] + [0] * 6, [*range(1, 10)]]
+    assert batch["labels"].tolist() == [[IGNORED, 6, 7] + [IGNORED] * 6, [IGNORED] * 9]
 
 
 def test_weights_travel_as_integers_which_nobody_rounds_to_bf16() -> None:

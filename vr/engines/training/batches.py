@@ -15,8 +15,6 @@ from torch.utils.data import Dataset, Sampler
 
 from vr.engines.training.loss import IGNORED
 
-_MULTIPLE = 8  # T is a multiple of this, which suits the matrix units of GPUs
-
 
 class Rows(Dataset[dict[str, Any]]):
     """The rows of a training set (training_set.py), out of its memory-mapped file; `lengths` are their tokens.
@@ -52,8 +50,7 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     not trained on. Weights travel as bits because transformers casts every float of a batch to the training
     precision: in bf16 a weight of 0.3 would become 0.30078. Integers are left alone.
     """
-    longest = max(len(row["input_ids"]) for row in rows)
-    shape = (len(rows), -(-longest // _MULTIPLE) * _MULTIPLE)
+    shape = (len(rows), max(len(row["input_ids"]) for row in rows))
     input_ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
     for index, row in enumerate(rows):
         ids, trained_from = torch.tensor(row["input_ids"], dtype=torch.long), int(row["trained_from"])
