@@ -411,6 +411,6 @@ def test_log_probs_of_the_sampler_stand_in_for_a_pass_of_the_scorer_and_are_comp
 
 def test_an_experiment_in_a_folder_of_its_own_uses_the_machine_yaml_of_the_project(workspace):
     (workspace.path / "machine.yaml").write_text("{shard_rows: 0}")
-    with pytest.raises(AssertionError, match="machine.yaml: shard_rows = 0"):
+    with pytest.raises(AssertionError, match=r"machine\.yaml: shard_rows = 0"):
         workspace.run("dvc", "exp", "run", "--temp", "-S", "report.bootstrap=300")
     (workspace.path / "machine.yaml").write_text(MACHINE)

@@ -75,8 +75,8 @@ def test_weights_that_do_not_sum_to_one_are_refused():
 
 def test_a_question_with_weight_has_one_chosen_trace():
     frame = pl.DataFrame(
-        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0, "log_rho": 0.0,
-         "weight": [0.5, 0.5], "chosen": [True, True], "reason": ""}
+        {"problem_id": "q", "seed": [0, 1], "log_ratio_total": 0.0, "log_ratio": 0.0, "log_likelihood": 0.0,
+         "log_rho": 0.0, "weight": [0.5, 0.5], "chosen": [True, True], "reason": ""}
     )  # fmt: skip
     with pytest.raises(ValueError, match="one_trace_is_chosen_where_weights_are_not_zero"):
         parquet.validate(frame, schemas.Weights, "weights")

@@ -25,7 +25,12 @@ def _chart(points: pl.DataFrame) -> dict[str, Any]:
         "height": 220,
         "mark": {"type": "line", "point": True},
         "encoding": {
-            "x": {"field": "k", "type": "quantitative", "scale": {"type": "log", "base": 2}, "title": "k"},
+            "x": {
+                "field": "k",
+                "type": "quantitative",
+                "scale": {"type": "log", "base": 2},
+                "axis": {"values": sorted(set(points["k"]))},
+            },
             "y": {"field": "pass_at_k", "type": "quantitative", "title": "Pass@k", "axis": {"format": ".0%"}},
             "color": {"field": "model", "type": "nominal", "sort": None, "title": "model"},
             "column": {"field": "benchmark", "type": "nominal", "sort": None, "title": None},
