@@ -4,13 +4,14 @@ Also what several stages need of a run: the work folder that survives an interru
 """
 
 import argparse
+import atexit
+import gc
 import inspect
 import logging
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ import psutil
 from stages._settings import config_errors
 from vr.execution import code
 from vr.execution import work_folder as folders
+from vr.execution.processes import when_ended
 
 WORK = Path(".work")
 """What interrupted stages have done so far; git and DVC ignore it, and a stage empties its folder when it ends."""
@@ -61,6 +63,7 @@ def run(main: Callable[..., None]) -> None:
     for noisy in ("httpx", "filelock", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _collect_garbage_seldom()
     _end_in_order()
     try:
         if errors := config_errors():
@@ -86,6 +89,12 @@ def _parser(main: Callable[..., None], name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _collect_garbage_seldom() -> None:
+    """Spare the start and the end of a stage: engines import very many objects that stay, and need no search."""
+    gc.set_threshold(100_000, 50, 1000)
+    atexit.register(gc.freeze)
+
+
 def _end_in_order() -> None:
     """Let SIGTERM end this process in order, and send it when the DVC that started this stage is killed.
 
@@ -97,24 +106,18 @@ def _end_in_order() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
-    if "DVC_STAGE" in os.environ and (dvc := _dvc()):  # a person's own `nohup python -m stages...` outlives its shell
-        threading.Thread(target=_end_after, args=[dvc], daemon=True, name="end-after-dvc").start()
+    if "DVC_STAGE" in os.environ:  # a person's own `nohup python -m stages...` outlives its shell
+        main = threading.main_thread().ident
+        assert main is not None
+        # to the main thread, so that a call in which it waits is broken off
+        when_ended(_dvc(), lambda: signal.pthread_kill(main, signal.SIGTERM))
 
 
-def _dvc() -> psutil.Process | None:
+def _dvc() -> int:
     """The DVC that started this stage: its parent, or its parent's parent where a shell such as dash stands between."""
+    parent = os.getppid()
     with suppress(psutil.Error):  # it has ended already, or may not be looked at
-        parent = psutil.Process().parent()
-        if parent and parent.cmdline()[-2:-1] == ["-c"] and "stages." in parent.cmdline()[-1]:
-            return parent.parent()
-        return parent
-    return None
-
-
-def _end_after(dvc: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:  # a zombie has ended, seen or not
-            time.sleep(0.1)
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGTERM)  # to the main thread, so that a call in which it waits is broken off
+        command = psutil.Process(parent).cmdline()
+        if command[-2:-1] == ["-c"] and "stages." in command[-1]:
+            return psutil.Process(parent).ppid()
+    return parent

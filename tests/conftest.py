@@ -1,132 +1,19 @@
-"""Models that tests share: tiny Qwen3 models with seeded random weights, one for each kind of marker.
+"""What all tests share: the order of files, and the tiny models (tests/tiny_models.py)."""
 
-They know nothing; what they write is noise. What is tested on them is that ids, spans and numbers are right.
-"""
-
-import math
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pipeline_workspace import Workspace, make_workspace
+from tiny_models import MARKERS, make_model
 
-from vr.renderers import markers
-
-ROOT = Path(__file__).parent.parent
-RECIPE = ROOT / "vr" / "recipes" / "miniature.yaml"
-"""The parameters that tests start from, whatever the working tree's params.yaml says."""
-MARKERS = ["special", "text"]
-
-
-def make_tokenizer(kind: str) -> Any:
-    """A byte-level BPE tokenizer of about 320 tokens with Qwen's way of splitting text.
-
-    kind: `special` makes each marker one token; `text` leaves them ordinary text of several tokens.
-    """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    split = Regex(
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(split, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    specials = [markers.TURN_BEGIN, markers.TURN_END, markers.TEXT_END]
-    if kind == "special":
-        specials += markers.MARKERS
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=specials,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    corpus = [
-        f"First add {a} and {b}, then subtract {a * b}: the answer is {a + b}.\n" for a in range(9) for b in (3, 7, 9)
-    ]
-    # Tokens such as ".<|" and "|>.\n", which reach over a marker's ends, are what a real vocabulary has too.
-    tokenizer.train_from_iterator([*corpus, "<|begin_of_text|>\n\n<|end_of_text|>", *["a.<|b|>.\n"] * 3], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=markers.TURN_END, pad_token=markers.TEXT_END, model_max_length=512
-    )
-
-
-def make_model(folder: Path, kind: str, *, tied: bool = True) -> Path:
-    """A Qwen3 model of hidden size 32, 2 layers and 512 positions in a directory, with its tokenizer."""
-    tokenizer = make_tokenizer(kind)
-    model = new_model(len(tokenizer), tied, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def make_markov_model(folder: Path, kind: str, next_probs: dict[str, dict[str, float]]) -> Path:
-    """A model with known probabilities: the next token depends on the last one alone.
-
-    next_probs: for tokens given by their text, the probabilities of the tokens that may follow; "" stands for all
-    other last tokens. What is not named has probability e^-60.
-
-    The layers add nothing, so the head sees the last token's embedding after the norm. Embeddings are one-hot by
-    kind of token, which the norm scales by sqrt(hidden size); the head's column of a kind holds its logits.
-    """
-    import torch
-
-    tokenizer = make_tokenizer(kind)
-    model = new_model(len(tokenizer), False, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    hidden = model.config.hidden_size
-    kinds = sorted(next_probs)  # "" is the first
-    with torch.no_grad():
-        for layer in model.model.layers:
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
-        embeddings, head = model.model.embed_tokens.weight.zero_(), model.lm_head.weight.fill_(-60 / hidden**0.5)
-        embeddings[:, kinds.index("")] = 1
-        for kind, last in enumerate(kinds):
-            if last:
-                embeddings[token_id(tokenizer, last)] = torch.nn.functional.one_hot(torch.tensor(kind), hidden).float()
-            for text, probability in next_probs[last].items():
-                head[token_id(tokenizer, text), kind] = math.log(probability) / hidden**0.5
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def token_id(tokenizer: Any, text: str) -> int:
-    """The id of a text that is one token."""
-    (found,) = tokenizer.encode(text, add_special_tokens=False)
-    return found
-
-
-def new_model(vocabulary: int, tied: bool, eos: int | None = None, pad: int | None = None) -> Any:
-    """The tiny Qwen3 model itself, in float32."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    config = Qwen3Config(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=512,
-        rms_norm_eps=1e-12,
-        tie_word_embeddings=tied,
-        eos_token_id=eos,
-        pad_token_id=pad,
-        initializer_range=0.3,  # wide, so that the distributions are far from uniform
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Qwen3ForCausalLM(config).float().eval()
+FIRST = ("test_pipeline.py", "test_interruption.py")
+"""The longest files: they start first, so that the processes which share the tests end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the longest file start first, so that processes which share the tests end at about the same time."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -140,3 +27,11 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def tiny_model(tiny_models: dict[str, Path]) -> Path:
     """The tiny model whose markers are single special tokens."""
     return tiny_models["special"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A copy of the project in which the tests of a file run the real pipeline, one after another."""
+    path = tmp_path_factory.mktemp("pipeline") / "vr"
+    yield make_workspace(path)
+    shutil.rmtree(path)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_markov_model, token_id
+from tiny_models import make_markov_model, token_id
 
 from vr.engines.sampling import Request, Sample, engine, request_seed, sample, sampler
 from vr.renderers import markers

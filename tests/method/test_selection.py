@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import MARKERS, make_tokenizer
+from tiny_models import MARKERS, make_tokenizer
 
 from vr.method import selection
 from vr.renderers import markers

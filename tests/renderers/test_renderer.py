@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 import vocabularies
-from conftest import make_tokenizer
+from tiny_models import make_tokenizer
 
 from vr.renderers import markers, renderer, tokenizer
 from vr.renderers.example import Example

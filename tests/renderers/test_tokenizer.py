@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import vocabularies
-from conftest import MARKERS, make_tokenizer
+from tiny_models import MARKERS, make_tokenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from vr.renderers import markers

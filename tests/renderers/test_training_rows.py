@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 import vocabularies
-from conftest import MARKERS
+from tiny_models import MARKERS
 
 from vr.renderers import markers, renderer, training_rows
 from vr.renderers.example import Example

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import RECIPE
 from ruamel.yaml import YAML
+from tiny_models import RECIPE
 
 from vr.renderers import markers
 from vr.renderers.tokenizer import decode, encode, load_tokenizer

@@ -18,7 +18,7 @@ class Machine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     train_ranks: Positive | None = None
-    """training processes; default: one a GPU, on CPU one"""
+    """training processes; default: one a GPU, on CPU one per 16 rows of the batch, up to the cores"""
     train_micro_batch: Positive | None = None
     """rows a rank takes at once; default: on CPU up to 64, on GPUs 1"""
     zero_stage: Literal[1, 2, 3] = 2
@@ -30,7 +30,7 @@ class Machine(BaseModel):
     tensor_parallel: Positive | None = None
     """vLLM: GPUs a model is split over; default: all"""
     kv_cache_gib: Positive = 2
-    """vLLM on CPU: memory for keys and values"""
+    """vLLM on CPU: memory for keys and values, at most"""
     max_sequences: Positive = 256
     """vLLM: sequences in flight"""
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import new_model
 from scoring_examples import assert_same, make_examples, plain_logps, score_examples
+from tiny_models import new_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vr.engines.scoring import forward

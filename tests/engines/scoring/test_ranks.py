@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import new_model
 from scoring_examples import make_examples, score_examples
+from tiny_models import new_model
 
 from vr.engines.scoring import forward, ranks, scorer
 from vr.renderers.example import Example

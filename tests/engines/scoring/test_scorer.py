@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from conftest import make_model, new_model
 from scoring_examples import assert_same, make_examples, plain_logps, score_examples
+from tiny_models import make_model, new_model
 
 from vr.engines.scoring import forward, scorer
 from vr.renderers.example import Example

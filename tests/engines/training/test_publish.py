@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import make_markov_model
+from tiny_models import make_markov_model
 
 from vr.engines.training.publish import publish
 from vr.renderers import markers

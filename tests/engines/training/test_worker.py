@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from tiny_models import ROOT
 from trainings import LONG, WEIGHTS, Outcome, load_weights, make_rows, params, run_train
 
 from vr.engines.training import job, trainer

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from conftest import RECIPE
 from ruamel.yaml import YAML
+from tiny_models import RECIPE
 
 from vr.engines.training import trainer
 from vr.renderers import markers
