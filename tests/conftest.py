@@ -8,7 +8,7 @@ import pytest
 from pipeline_workspace import Workspace, make_workspace
 from tiny_models import MARKERS, make_model
 
-FIRST = ("test_pipeline.py", "test_interruption.py")
+FIRST = ("test_pipeline.py", "test_interruption.py", "test_pipeline_variants.py")
 """The longest files: they start first, so that the processes which share the tests end at about the same time."""
 
 
