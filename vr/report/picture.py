@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import vl_convert
 
-VEGA_LITE = "5.21"
+from vr.report.plots_page import VEGA_LITE
 
 
 def pass_at_k_svg(points: pl.DataFrame) -> str:
