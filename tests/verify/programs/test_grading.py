@@ -96,7 +96,7 @@ def test_every_test_gets_a_new_solution_and_new_globals(found):
 
 def test_random_numbers_differ_between_runs():
     code = "import random\nimport numpy\nprint(random.random(), numpy.random.random())"
-    sandbox = Sandbox(choose_level(), numpy=True)
+    sandbox = Sandbox(choose_level(), ("numpy", "numpy.random"))
     try:
         with SealedFile(json.dumps({"code": code, "name": None}).encode()) as job, SealedFile(b"") as stdin:
             outputs = {sandbox.run(job, stdin).output for _ in range(3)}

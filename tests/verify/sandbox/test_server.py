@@ -12,7 +12,7 @@ import pytest
 from vr.verify.sandbox import child, server
 from vr.verify.sandbox.child import PACKAGE_ROOT
 from vr.verify.sandbox.isolation import probe
-from vr.verify.sandbox.sandbox import _links_to
+from vr.verify.sandbox.sandbox import Sandbox, SandboxError, _links_to
 
 LOADED = """
 import json, sys
@@ -27,7 +27,7 @@ def test_the_server_loads_neither_the_pool_nor_any_package_that_is_not_part_of_p
     files = json.loads(done.stdout)
     rooms = {name for name in files if name.startswith("vr.")} - {"vr.verify"}
     top = {f"vr.verify.{name}" for name in ("api", "cpu_clock", "registry", "types", "wire", "sandbox")}
-    inside = {f"vr.verify.sandbox.{name}" for name in ("child", "confine", "landlock", "seccomp", "server")}
+    inside = {f"vr.verify.sandbox.{name}" for name in ("child", "confine", "landlock", "prelude", "seccomp", "server")}
     assert rooms == top | inside
     started = subprocess.run(  # what the interpreter itself loads at its start, such as the .pth files of packages
         [sys.executable, "-s", "-c", "import json, sys; print(json.dumps(list(sys.modules)))"],
@@ -85,3 +85,8 @@ def test_programs_do_not_see_the_checkout_but_they_see_installed_packages(monkey
 
 def test_the_package_root_holds_the_package():
     assert (Path(PACKAGE_ROOT) / "vr" / "verify" / "sandbox" / "server.py").is_file()
+
+
+def test_a_module_that_cannot_be_preloaded_is_named(isolation_level):
+    with pytest.raises(SandboxError, match=r"cannot preload no_such_module: No module named 'no_such_module'$"):
+        Sandbox(isolation_level, ("no_such_module",)).start()

@@ -19,6 +19,8 @@ from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, Sandbox, SandboxError, S
 from vr.verify.types import Finding, Task
 
 _USES_NUMPY = re.compile(r"\b(?:numpy|scipy|pandas|sklearn)\b")
+_NUMPY = ("numpy", "numpy.random")
+"""What is loaded beforehand for a program that mentions numpy; numpy alone loads its random numbers only when asked."""
 
 
 def judge_stdin(task: Task, context: WorkerContext) -> Finding:
@@ -46,7 +48,7 @@ def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
     """Run the program on one test after another, up to the first failure."""
     level = context.isolation
     job = json.dumps({"code": code, "name": cases.name}).encode("ascii")
-    sandbox = sandbox_of(level, numpy=_USES_NUMPY.search(code) is not None)
+    sandbox = sandbox_of(level, _NUMPY if _USES_NUMPY.search(code) else ())
     cpu_seconds = 0.0
     with SealedFile(job) as job_file:
         for number, (given, expected) in enumerate(zip(cases.inputs, cases.outputs, strict=True)):
@@ -64,15 +66,15 @@ def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
     return Finding("correct", "", level, cpu_seconds)
 
 
-_sandboxes: dict[tuple[str, bool], Sandbox] = {}
-"""The sandboxes of this worker process, by level and numpy; they stay warm from one task to the next."""
+_sandboxes: dict[tuple[str, tuple[str, ...]], Sandbox] = {}
+"""The sandboxes of this worker process, by level and preloaded modules; they stay warm from one task to the next."""
 
 
-def sandbox_of(level: str, *, numpy: bool) -> Sandbox:
-    """The sandbox for a program. numpy: whether the program mentions it, so that it is loaded beforehand."""
-    if (level, numpy) not in _sandboxes:
-        _sandboxes[level, numpy] = Sandbox(level, numpy=numpy)
-    return _sandboxes[level, numpy]
+def sandbox_of(level: str, preload: tuple[str, ...] = ()) -> Sandbox:
+    """The sandbox for a program. preload: modules that it needs, loaded before it starts."""
+    if (level, preload) not in _sandboxes:
+        _sandboxes[level, preload] = Sandbox(level, preload)
+    return _sandboxes[level, preload]
 
 
 def close_sandboxes() -> None:

@@ -31,23 +31,6 @@ _EXIT_SETUP = 97
 _STDIN, _STDOUT, _STDERR, _RESULT, _JOB = 0, 1, 2, 3, 4
 _RECURSION_LIMIT = 10_000
 _MAX_RESULT_DEPTH = 150
-_PRESET = """
-import bisect, collections, copy, fractions, functools, heapq, itertools, math, operator, random, re, string, sys, time
-from bisect import *
-from collections import *
-from functools import *
-from heapq import *
-from itertools import *
-from typing import *
-"""
-
-
-def preset_globals() -> dict[str, Any]:
-    """The imports that published solutions take for granted, by name."""
-    namespace: dict[str, Any] = {}
-    exec(_PRESET, namespace)
-    del namespace["__builtins__"]
-    return namespace
 
 
 def run_and_exit(

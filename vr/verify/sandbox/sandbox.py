@@ -85,15 +85,15 @@ class SealedFile:
 class Sandbox:
     """A fork server at one level of isolation, started at its first use and again after a failure."""
 
-    def __init__(self, level: str, *, numpy: bool = False) -> None:
+    def __init__(self, level: str, preload: tuple[str, ...] = ()) -> None:
         """Start nothing yet.
 
         Args:
             level: full, native or unsafe.
-            numpy: load numpy before the programs start.
+            preload: modules, such as "numpy", that are imported once, before the programs start.
         """
         self.process: subprocess.Popen[bytes] | None = None
-        self._level, self._numpy = level, numpy
+        self._level, self._preload = level, preload
         self._sock: socket.socket | None = None
 
     def start(self) -> socket.socket:
@@ -110,7 +110,7 @@ class Sandbox:
         return self._sock
 
     def _launch(self, theirs: socket.socket) -> None:
-        arguments = [self._level, str(theirs.fileno()), "1" if self._numpy else "0"]
+        arguments = [self._level, str(theirs.fileno()), *self._preload]
         command = [_interpreter(), "-s", "-P", "-c", _START_SERVER, PACKAGE_ROOT, *arguments]
         if self._level == "full":
             command = [*_bubblewrap(), *command]

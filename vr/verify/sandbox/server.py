@@ -3,9 +3,9 @@
 It holds no code, no input and no expected output: the forked child reads its job from a descriptor of its own. The
 server measures processor time, enforces the wall-time backstop and the bound on threads, and reports.
 It ends when the grader closes its end of the socket.
-Runs inside the sandbox: standard library only (and numpy for programs that mention it).
+Runs inside the sandbox: standard library only, and the modules that the grader wants preloaded.
 
-`sandbox.py` starts it with the arguments LEVEL DESCRIPTOR NUMPY.
+`sandbox.py` starts it with the arguments LEVEL DESCRIPTOR [MODULE ...].
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from typing import Any
 from vr.verify.cpu_clock import process_cpu_seconds
 from vr.verify.sandbox import child
 from vr.verify.sandbox.confine import Confinement, bare_environment
+from vr.verify.sandbox.prelude import preset_globals
 from vr.verify.wire import send_message
 
 STOP = b"s"
@@ -51,14 +52,14 @@ _PRELOAD = (
 
 def main() -> None:
     """Serve until the grader closes the socket."""
-    level, descriptor, with_numpy = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "1"
+    level, descriptor, wanted = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     sock = socket.socket(fileno=descriptor)
     bare_environment()
     sys.set_int_max_str_digits(0)
     threading.stack_size(_THREAD_STACK_BYTES)  # with the default, the main stack's size, there is room for one thread
     try:
         confinement = Confinement(level)
-        preset = _preload(with_numpy)
+        preset = _preload(wanted)
     except Exception as error:
         send_message(sock, {"ready": False, "error": f"{type(error).__name__}: {error}"})
         return
@@ -70,11 +71,18 @@ def main() -> None:
             pass
 
 
-def _preload(with_numpy: bool) -> dict[str, Any]:
-    """Import what programs often need, hide this checkout, and return the globals that programs start with."""
-    for name in (("numpy.random",) if with_numpy else ()) + _PRELOAD:
-        importlib.import_module(name)
-    preset = child.preset_globals()
+def _preload(wanted: list[str]) -> dict[str, Any]:
+    """Import what programs need, hide this checkout, and return the globals that programs start with.
+
+    Raises:
+        ImportError: a module that is wanted cannot be imported; names it.
+    """
+    for name in (*_PRELOAD, *wanted):
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise ImportError(f"cannot preload {name}: {error}") from error
+    preset = preset_globals()
     sys.path[:] = _without_checkout(sys.path)
     return preset
 
