@@ -1,5 +1,7 @@
 r"""Finding answers and programs in solutions."""
 
+import time
+
 import pytest
 
 from vr.verify.extract import final_answer, last_program
@@ -47,3 +49,41 @@ def test_an_unclosed_last_block_and_a_bare_program_count():
     assert last_program("import sys\nprint(1)") == "import sys\nprint(1)"
     assert last_program("I do not know.") is None
     assert last_program("") is None
+
+
+def test_a_fence_that_names_a_language_opens_a_block_even_where_the_block_before_it_was_not_closed():
+    assert last_program("```python\nfirst\n```python\nsecond\n```\nSo it is.") == "second\n"
+    assert last_program("```python\nfirst\n``` So it is.\nBye.") == "first\n"
+
+
+def test_a_fence_inside_a_program_does_not_end_it():
+    program = 'def f():\n    """\n    ```\n    >>> f()\n    ```\n    """\n'
+    assert last_program(f"```python\n{program}```\n") == program
+    assert last_program("  ```python\n  x = 1\n   ```\nBye.") == "  x = 1\n"
+    assert last_program("````python\nx = '''\n```\n'''\n````\nBye.") == "x = '''\n```\n'''\n"
+
+
+def test_line_ends_of_windows_and_inline_code():
+    assert last_program("```python\r\nx = 1\r\n```\r\nBye.") == "x = 1\r\n"
+    assert last_program("```x``` is a name") is None
+
+
+MILLION = 1_000_000
+LONG_TEXTS = {
+    "a fence's language": "```" + "a" * MILLION + "`",
+    "spaces in a fence": "```" + " " * MILLION + "`",
+    "backticks": "`" * MILLION + "x",
+    "blank lines": "\n" * MILLION + "!",
+    "spaces": " " * MILLION + "!",
+    "unclosed fences": "```a\n" * (MILLION // 5),
+    "a word": "a" * MILLION,
+    "spaces after a word": "a" + " " * MILLION,
+    "a loop that is none": "for " + ":x" * (MILLION // 2),
+}
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
+def test_finding_the_program_takes_time_linear_in_the_text(text):
+    started = time.process_time()
+    last_program(text)
+    assert time.process_time() - started < 30  # a quadratic search takes hours

@@ -6,6 +6,7 @@ The functions take time linear in the length of the text. Nothing is evaluated.
 """
 
 import re
+from collections.abc import Iterator
 
 _END_OF_THOUGHT = "</think>"
 _TAIL_CHARACTERS = 20_000
@@ -19,7 +20,11 @@ _BETWEEN_JOINED_BOXES = re.compile(
 ANCHOR = re.compile(r"(?:answer\W{0,4}(?:\bis\b|:|=)|####|答案(?:是|为|：|:))\W{0,4}?\s*", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[.!?]\s|[.!?]$|[,;]\s|。|，|\s(?:because|since|which|as|for|so)\s", re.IGNORECASE)
 _MATHS_SPAN = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.\-]*)[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"([ \t]*)(`{3,})(.*)")
+_LANGUAGE = re.compile(r"[a-zA-Z][\w+#.\-]*")
+_NESTED_COLUMNS = 4
+"""A fence that is indented this much deeper than the one that opened the block belongs to the program."""
+_STATEMENT = re.compile(r"(?:import \w|from \w+ import|def \w+\(|class \w+|print\(|\w+\s*=\s*\S|for .+:$|while .+:$)")
 
 
 def final_answer(solution: str) -> str | None:
@@ -85,10 +90,47 @@ def _after_anchor(text: str) -> str | None:
 def last_program(solution: str) -> str | None:
     """The last fenced block of a solution; without a fence the whole text, if it looks like a program; else None."""
     text = solution.rsplit(_END_OF_THOUGHT, 1)[-1]
-    blocks = [match.group(2) for match in _FENCE.finditer(text) if match.group(2).strip()]
-    if blocks:
-        return blocks[-1]
-    looks_like_program = re.search(
-        r"^\s*(?:import \w|from \w+ import|def \w+\(|class \w+|print\(|\w+\s*=\s*\S|for .+:$|while .+:$)", text, re.M
-    )
-    return text if looks_like_program else None
+    program = None
+    for block in _fenced_blocks(text):
+        if block.strip():
+            program = block
+    if program is not None:
+        return program
+    return text if any(_STATEMENT.match(line.strip()) for line in text.split("\n")) else None
+
+
+def _fenced_blocks(text: str) -> Iterator[str]:
+    """The content of each fenced block; the last one may lack its closing fence.
+
+    A fence that names a language opens a block even where the block before it was not closed.
+    """
+    opening: tuple[int, int] | None = None
+    content: list[str] = []
+    for line in text.split("\n"):
+        fence = _FENCE.match(line)
+        if opening is not None and not (fence and _closes(fence, opening)):
+            content.append(line)
+            continue
+        if opening is not None:
+            yield "\n".join(content) + "\n"
+        was_open, opening, content = opening is not None, None, []
+        if fence and _opens(fence, was_open):
+            opening = _columns(fence), len(fence[2])
+    if opening is not None:
+        yield "\n".join(content)
+
+
+def _opens(fence: re.Match[str], was_open: bool) -> bool:
+    """Whether a fence opens a block. A bare one closes the block before it, and so does one that prose follows."""
+    info = fence[3].strip()
+    return _LANGUAGE.fullmatch(info) is not None if was_open else "`" not in info
+
+
+def _closes(fence: re.Match[str], opening: tuple[int, int]) -> bool:
+    """Whether a fence ends a block. opening: the columns of indentation and the backticks of the block's own fence."""
+    columns, n_backticks = opening
+    return len(fence[2]) >= n_backticks and _columns(fence) < columns + _NESTED_COLUMNS
+
+
+def _columns(fence: re.Match[str]) -> int:
+    return len(fence[1].expandtabs(4))
