@@ -60,7 +60,7 @@ def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
                 return Finding("crashed", f"test {number}: {failure}", level, cpu_seconds)
             cpu_seconds += run.cpu_seconds
             compared = _output_fault if cases.name is None else _result_fault
-            fault = _run_fault(run) or compared(run, expected)
+            fault = run_fault(run) or compared(run, expected)
             if fault:
                 return Finding("wrong", f"test {number}: {fault}", level, cpu_seconds)
     return Finding("correct", "", level, cpu_seconds)
@@ -83,14 +83,14 @@ def close_sandboxes() -> None:
         _sandboxes.popitem()[1].close()
 
 
-def _run_fault(run: Run) -> str:
+def run_fault(run: Run) -> str:
     """Why a run failed, whatever its output; empty where it did not."""
     if run.reason:
         return run.reason
     if run.exit_code < 0:
         return f"killed by {signal.Signals(-run.exit_code).name}"
     if run.exit_code == EXIT_RAISED:
-        message = _decoded(run.result)
+        message = decoded(run.result)
         name = str(message.get("error", "exception")) if isinstance(message, dict) else "exception"
         return "memory limit (MemoryError)" if name == "MemoryError" else name[:80]
     return f"exit status {run.exit_code}" if run.exit_code else ""
@@ -104,13 +104,13 @@ def _output_fault(run: Run, expected: str) -> str:
 
 def _result_fault(run: Run, expected: Any) -> str:
     """Compare the value that was returned with the value that is expected."""
-    message = _decoded(run.result)
+    message = decoded(run.result)
     if not isinstance(message, dict) or "value" not in message:
         return "no result"
     return "" if compare.same_result(expected, message["value"]) else "wrong result"
 
 
-def _decoded(result: bytes) -> Any:
+def decoded(result: bytes) -> Any:
     """What a program sent as its result. It may be forged: it is only data, and None where it is not JSON."""
     try:
         return json.loads(result)
