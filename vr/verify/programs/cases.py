@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from vr.verify.programs.bounded_json import parse
 from vr.verify.programs.compare import joined
+from vr.verify.sandbox.values import MAX_DEPTH
 
 
 class UnreadableTestsError(ValueError):
@@ -19,7 +21,7 @@ class UnreadableTestsError(ValueError):
 class Cases:
     """Checked tests.
 
-    inputs: what is sent to the program, one per test: stdin, or the arguments of the call as JSON.
+    inputs: what is sent to the program, one per test: stdin, or the arguments of the call as JSON (`sandbox.child`).
     outputs: what is expected, one per test: text, or the value of the call.
     name: the function of call tests; None for stdin tests.
     """
@@ -40,21 +42,22 @@ def read_cases(text: str | None, *, is_call: bool) -> Cases:
         UnreadableTestsError: they cannot be used, or there are none.
     """
     inputs, outputs, name = _parsed(text)
+    _require_shallow([inputs, outputs])
     try:
         if not is_call:
             return Cases([_encoded(joined(item)) for item in inputs], list(map(joined, outputs)), None)
         if not isinstance(name, str) or not name.isidentifier():
             raise UnreadableTestsError("fn_name is missing or no name")
-        return Cases([json.dumps(_arguments(item)).encode("ascii") for item in inputs], outputs, name)
-    except (TypeError, RecursionError) as error:
+        return Cases([call_json(_arguments(item), {"dict": []}) for item in inputs], outputs, name)
+    except TypeError as error:
         raise UnreadableTestsError(str(error)) from error
 
 
 def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
     """Inputs, outputs and the function's name as they stand in the JSON text."""
     try:
-        tests = json.loads(text or "")
-    except (ValueError, RecursionError) as error:
+        tests = parse(text or "")
+    except ValueError as error:
         raise UnreadableTestsError(f"tests are not JSON: {error}") from error
     if not isinstance(tests, dict):
         raise UnreadableTestsError("tests are not a JSON object")
@@ -68,6 +71,15 @@ def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
     return inputs, outputs, tests.get("fn_name")
 
 
+def _require_shallow(value: Any, depth: int = 0) -> None:
+    """Refuse tests that are nested deeper than any value that can cross the border of the sandbox."""
+    if depth > MAX_DEPTH:
+        raise UnreadableTestsError("nested too deeply")
+    if isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_shallow(item, depth + 1)
+
+
 def _encoded(text: str) -> bytes:
     """Input as bytes, its last line ended; a lone surrogate that stands for a raw byte becomes that byte."""
     text = text if text.endswith("\n") or not text else text + "\n"
@@ -77,6 +89,11 @@ def _encoded(text: str) -> bytes:
 def _is_escaped(text: str) -> bool:
     """Whether every lone surrogate stands for a byte that was not UTF-8."""
     return all("\udc80" <= character <= "\udcff" for character in re.findall("[\ud800-\udfff]", text))
+
+
+def call_json(arguments: list[Any], keywords: dict[str, Any]) -> bytes:
+    """What the child reads for one call. Both are values as JSON of `sandbox.values`; keywords: a dictionary."""
+    return json.dumps([arguments, keywords]).encode("ascii")
 
 
 def _arguments(given: Any) -> list[Any]:

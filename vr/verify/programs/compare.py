@@ -3,18 +3,23 @@
 Printed output: line ends, trailing spaces and blank lines are forgiven; the order and the number of lines and of tokens
 are not. An expected integer must be met exactly (3.0 for 3 is allowed), an expected decimal within 1e-6 relative or
 1e-9 absolute. Only ASCII numerals are numbers.
-Returned values: types are exact, except that a tuple counts as a list. A bool is no integer.
+Returned values: types are exact, except that a tuple counts as a list. A bool is no integer. An expected integer must
+be met exactly (3.0 for 3 is allowed), an expected float within the same tolerance.
+What was given is hostile: it is looked at up to the first difference, in time and memory linear in its size.
 """
 
 import math
 import re
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 _NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _MAX_NUMERAL_CHARACTERS = 400
+_TOKEN = re.compile(r"\S+")
 
 
 def joined(expected: Any) -> str:
@@ -36,15 +41,18 @@ def same_output(expected: str, given: str) -> bool:
     """Whether two printed outputs are equal, line by line and token by token."""
     if expected.strip() == given.strip():
         return True
-    left, right = _token_lines(expected), _token_lines(given)
-    return len(left) == len(right) and all(
-        len(a) == len(b) and all(map(_same_token, a, b)) for a, b in zip(left, right, strict=True)
+    return all(
+        a is not None and b is not None and a[0] == b[0] and _same_token(a[1], b[1])
+        for a, b in zip_longest(_tokens(expected), _tokens(given))
     )
 
 
-def _token_lines(text: str) -> list[list[str]]:
-    """The tokens of each line that has any."""
-    return [tokens for line in text.replace("\r\n", "\n").split("\n") if (tokens := line.split())]
+def _tokens(text: str) -> Iterator[tuple[bool, str]]:
+    """The tokens one after another, each with whether it is the first of its line."""
+    end = 0
+    for match in _TOKEN.finditer(text):
+        yield end == 0 or text.find("\n", end, match.start()) >= 0, match.group()
+        end = match.end()
 
 
 def _same_token(expected: str, given: str) -> bool:
@@ -71,7 +79,7 @@ def same_result(expected: Any, given: Any) -> bool:
 
     Args:
         expected: a JSON value of the tests.
-        given: a JSON value from the sandbox, dictionaries and sets tagged as by `child.py`.
+        given: any JSON value, from a program; an honest one is tagged as by `sandbox.values`.
     """
     if _same_value(expected, given):
         return True
@@ -80,22 +88,43 @@ def same_result(expected: Any, given: Any) -> bool:
 
 def _same_value(expected: Any, given: Any) -> bool:
     if isinstance(given, dict):
-        return isinstance(expected, dict) and set(given) == {"dict"} and _same_dict(expected, given["dict"])
+        return _same_tagged(expected, given)
     if isinstance(expected, bool) or isinstance(given, bool):
         return expected is given
-    if isinstance(expected, int) and isinstance(given, int):
-        return expected == given
     if isinstance(expected, (int, float)) and isinstance(given, (int, float)):
-        try:
-            return _close(float(expected), float(given))
-        except OverflowError:
-            return False
+        return _same_number(expected, given)
     if isinstance(expected, list):
         return isinstance(given, list) and len(expected) == len(given) and all(map(_same_value, expected, given))
     return type(expected) is type(given) and bool(expected == given)
 
 
-def _same_dict(expected: dict[str, Any], pairs: list[list[Any]]) -> bool:
+def _same_number(expected: float, given: float) -> bool:
+    if isinstance(expected, int):
+        return given == expected  # Python compares an int with a float exactly
+    try:
+        return _close(expected, float(given))
+    except OverflowError:
+        return False
+
+
+def _same_tagged(expected: Any, given: dict[str, Any]) -> bool:
+    """Compare with a value that is neither a list nor a scalar; only tuples and dictionaries can equal JSON."""
+    content = next(iter(given.values()), None)
+    if len(given) != 1 or not isinstance(content, list):
+        return False
+    if "tuple" in given:
+        return _same_value(expected, content)
+    return "dict" in given and isinstance(expected, dict) and _same_dict(expected, content)
+
+
+def _same_dict(expected: dict[str, Any], pairs: list[Any]) -> bool:
     """Keys are compared as text, because JSON has no other keys."""
-    given = {key if isinstance(key, str) else str(key): value for key, value in pairs}
+    if len(pairs) != len(expected):
+        return False
+    given = {str(pair[0]): pair[1] for pair in pairs if _is_pair(pair)}
     return expected.keys() == given.keys() and all(_same_value(expected[key], given[key]) for key in expected)
+
+
+def _is_pair(pair: Any) -> bool:
+    """Whether it is a key and a value; the key a scalar."""
+    return isinstance(pair, list) and len(pair) == 2 and (pair[0] is None or isinstance(pair[0], (str, int, float)))

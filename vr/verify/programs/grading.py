@@ -12,12 +12,14 @@ from typing import Any
 
 from vr.verify.extract import last_program
 from vr.verify.programs import compare
+from vr.verify.programs.bounded_json import parse
 from vr.verify.programs.cases import Cases, UnreadableTestsError, read_cases
 from vr.verify.registry import WorkerContext
 from vr.verify.sandbox.child import EXIT_RAISED
 from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, Sandbox, SandboxError, SealedFile
 from vr.verify.types import Finding, Task
 
+_MAX_NAME_CHARACTERS = 80
 _USES_NUMPY = re.compile(r"\b(?:numpy|scipy|pandas|sklearn)\b")
 _NUMPY = ("numpy", "numpy.random")
 """What is loaded beforehand for a program that mentions numpy; numpy alone loads its random numbers only when asked."""
@@ -88,12 +90,29 @@ def run_fault(run: Run) -> str:
     if run.reason:
         return run.reason
     if run.exit_code < 0:
-        return f"killed by {signal.Signals(-run.exit_code).name}"
+        return f"killed by {_signal_name(-run.exit_code)}"
     if run.exit_code == EXIT_RAISED:
-        message = decoded(run.result)
-        name = str(message.get("error", "exception")) if isinstance(message, dict) else "exception"
-        return "memory limit (MemoryError)" if name == "MemoryError" else name[:80]
+        return _exception(decoded(run.result))
     return f"exit status {run.exit_code}" if run.exit_code else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # most real-time signals have no name
+
+
+def _exception(message: Any) -> str:
+    """The class of an exception and the name that was missing, as the child sends them; a program can forge both."""
+    match message:
+        case {"error": "MemoryError"}:
+            return "memory limit (MemoryError)"
+        case {"error": str() as error, "name": str() as name}:
+            return f"{error[:_MAX_NAME_CHARACTERS]}: {name[:_MAX_NAME_CHARACTERS]}"
+        case {"error": str() as error}:
+            return error[:_MAX_NAME_CHARACTERS]
+    return "exception"
 
 
 def _output_fault(run: Run, expected: str) -> str:
@@ -113,6 +132,6 @@ def _result_fault(run: Run, expected: Any) -> str:
 def decoded(result: bytes) -> Any:
     """What a program sent as its result. It may be forged: it is only data, and None where it is not JSON."""
     try:
-        return json.loads(result)
-    except (ValueError, RecursionError):
+        return parse(result)
+    except ValueError:
         return None

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from vr.verify.sandbox.confine import Confinement
+from vr.verify.sandbox.values import from_json, to_json
 
 PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 """The folder that holds the package `vr`."""
@@ -30,7 +31,6 @@ EXIT_RAISED = 81
 _EXIT_SETUP = 97
 _STDIN, _STDOUT, _STDERR, _RESULT, _JOB = 0, 1, 2, 3, 4
 _RECURSION_LIMIT = 10_000
-_MAX_RESULT_DEPTH = 150
 
 
 def run_and_exit(
@@ -72,7 +72,7 @@ def _place_descriptors(descriptors: list[int], ruleset: int) -> None:
 
 
 def _read_job() -> dict[str, Any]:
-    """The job of this run: the code and, for call tests, the name of the function and its arguments."""
+    """The job of this run: the code and, for call tests, the name of the function and its arguments as JSON."""
     size = os.fstat(_JOB).st_size
     chunks, at = [], 0
     while at < size:
@@ -85,17 +85,8 @@ def _read_job() -> dict[str, Any]:
         arguments = []
         while chunk := os.read(_STDIN, 1 << 20):
             arguments.append(chunk)
-        job["arguments"] = [_untagged(argument) for argument in json.loads(b"".join(arguments))]
+        job["arguments"] = b"".join(arguments)
     return job
-
-
-def _untagged(value: Any) -> Any:
-    """An argument as the grader meant it: a dictionary is sent as tagged pairs, so that its keys keep their types."""
-    if isinstance(value, list):
-        return [_untagged(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _untagged(item) for key, item in value["dict"]}
-    return value
 
 
 def _renew_standard_streams() -> None:
@@ -138,12 +129,15 @@ def _run_program(job: dict[str, Any], module: types.ModuleType) -> int:
         is_call = job["name"] is not None
         if is_call:
             module.__dict__["__name__"] = "solution"
+            preset = module.__dict__.pop(job["name"], None)  # the program itself must define its function
         with contextlib.suppress(SystemExit):
             exec(compile(job["code"], "main.py", "exec", dont_inherit=True), module.__dict__)
         if is_call:
             function = _find_function(module, job["name"])
+            module.__dict__.setdefault(job["name"], preset)
             sys.stdin = io.StringIO()
-            _send_result({"value": _plain(function(*job["arguments"]))})
+            arguments, keywords = from_json(json.loads(job["arguments"]), module.__dict__)
+            _send_result({"value": to_json(function(*arguments, **keywords))})
     except SystemExit:
         pass
     except BaseException as error:
@@ -194,32 +188,3 @@ def _send_result(message: dict[str, Any]) -> None:
             body = body[os.write(_RESULT, body) :]
     except OSError:
         pass
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A returned value as JSON of exact types; an instance of a subclass is read through the base type.
-
-    Dictionaries and sets are tagged. A value of any other type becomes a tag that equals nothing.
-    """
-    if depth > _MAX_RESULT_DEPTH:
-        raise ValueError("result nested too deeply")
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return value
-    if isinstance(value, (list, tuple)):
-        base: Any = list if isinstance(value, list) else tuple
-        return [_plain(item, depth + 1) for item in base.__iter__(value)]
-    if isinstance(value, types.GeneratorType) or kind in (map, filter, zip, range, type({}.keys()), type({}.values())):
-        return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, dict):
-        pairs = [[_plain(key, depth + 1), _plain(item, depth + 1)] for key, item in dict.items(value)]
-        return {"dict": pairs}
-    if isinstance(value, (set, frozenset)):
-        base = set if isinstance(value, set) else frozenset
-        return {"set": [_plain(item, depth + 1) for item in base.__iter__(value)]}
-    for base in (int, float, str):
-        if isinstance(value, base):
-            return base.__str__(value) if base is str else base.__add__(value, base(0))
-    if kind.__module__ == "numpy" and hasattr(value, "tolist"):
-        return _plain(value.tolist(), depth + 1)
-    return {"other": kind.__name__}
