@@ -47,17 +47,66 @@ def test_programs_that_fail_are_wrong_and_say_how(found):
     cases = {
         "1/0": "test 0: ZeroDivisionError",
         "def f(:": "test 0: SyntaxError",
-        "print(undefined)": "test 0: NameError",
-        "import no_such_module": "test 0: ModuleNotFoundError",
+        "print(undefined)": "test 0: NameError: undefined",
+        "import no_such_module": "test 0: ModuleNotFoundError: no_such_module",
         "print(3)\nraise KeyError": "test 0: KeyError",  # the output matches; the exception decides
         "import os\nprint(3, flush=True)\nos._exit(5)": "test 0: exit status 5",
         "import ctypes\nctypes.string_at(0)": "test 0: killed by SIGSEGV",
+        "import os\nos.kill(os.getpid(), 40)": "test 0: killed by signal 40",
         "x = bytearray(5 << 30)": "test 0: memory limit (MemoryError)",
         "while True: print('x' * 10**6)": "test 0: output limit",
         "": "no program",
     }
     outcomes = found(*(stdin_task(code, ["1 2"], ["3"]) for code in cases))
     assert outcomes == [("wrong" if code else "no_answer", detail) for code, detail in cases.items()]
+
+
+SEND = "import os\ndef send(data):\n    while data: data = data[os.write(3, data):]\n    os._exit({status})\n"
+FORGED = {
+    "a dictionary that is a number": b'{"value": {"dict": 5}}',
+    "a dictionary of triples": b'{"value": {"dict": [[1, 2, 3]]}}',
+    "a key that is a list": b'{"value": {"dict": [[[], 1]]}}',
+    "a value without a tag": b'{"value": {}}',
+    "no object": b"[1]",
+    "no JSON": b"\xff\x00",
+    "deep nesting": b'{"value": ' + b"[" * 100_000,
+    "a surrogate in an error's name": b'{"error": "\\ud800"}',
+    "an error that is a list": b'{"error": [1], "name": {}}',
+}
+
+
+@pytest.mark.parametrize("status", [0, 81])
+def test_a_forged_result_is_a_wrong_answer_and_no_fault_of_the_checker(found, status):
+    programs = [SEND.format(status=status) + f"def f(a): send({forged!r})" for forged in FORGED.values()]
+    outcomes = found(*(call_task(program, [[1]], [{"a": 1}]) for program in programs))
+    assert {outcome for outcome, _ in outcomes} == {"wrong"}
+    for _, detail in outcomes:
+        detail.encode("utf-8")  # a table can store it
+
+
+def test_a_result_of_sixteen_million_digits_costs_the_grader_no_time(judge_programs):
+    program = SEND.format(status=0) + "def f(a): send(memoryview(b'{\"value\": ' + b'9' * 16_000_000 + b'}'))"
+    (verdict,) = judge_programs(call_task(program, [[1]], [1]))
+    assert (verdict.outcome, verdict.detail) == ("wrong", "test 0: no result")
+    assert verdict.cpu_seconds < 10  # reading the digits takes a minute
+
+
+def test_eight_million_lines_of_nonsense_cost_the_grader_no_memory(found):
+    program = "import os\nlines = memoryview(b'\\xff\\n' * 8_300_000)\nwhile lines: lines = lines[os.write(1, lines):]"
+    assert found(stdin_task(program, [""], ["1"])) == [("wrong", "test 0: wrong output")]
+
+
+def test_programs_start_with_the_usual_names_and_pythons_own_keep_their_meaning(found):
+    programs = {
+        "print(gcd(4, 6), comb(4, 2), isqrt(17), inf, reduce(xor, [1, 2]))": "2 6 4 inf 3",
+        "print(pow(2, 5, 7), pow(2, 3))": "4 8",  # those of math and operator take two numbers
+        "print(open(0).read())": "text",
+        "print(input())\nexit()": "text",
+        "print(datetime.date(2024, 1, 1), random.random() < 1, bisect_left([1, 2], 2))": "2024-01-01 True 1",
+    }
+    assert found(*(stdin_task(code, ["text"], [output]) for code, output in programs.items())) == [
+        ("correct", "")
+    ] * len(programs)
 
 
 @pytest.mark.slow
@@ -74,7 +123,14 @@ def test_call_programs(found):
         (call_task("def f(a): return a", [[1]], [[1]]), ("correct", "")),
         (call_task("def f(a): return a", [[1]], [2]), ("wrong", "test 0: wrong result")),
         (call_task("def f(a): return 1", [[1]], [True]), ("wrong", "test 0: wrong result")),
-        (call_task("def g(a): return a", [[1]], [1]), ("wrong", "test 0: NameError")),
+        (call_task("def g(a): return a", [[1]], [1]), ("wrong", "test 0: NameError: f")),
+        (call_task("", [[4, 6]], [2], "gcd"), ("no_answer", "no program")),
+        (call_task("x = 1", [[4, 6]], [2], "gcd"), ("wrong", "test 0: NameError: gcd")),  # a preset is no answer
+        (call_task("from math import gcd", [[4, 6]], [2], "gcd"), ("correct", "")),
+        (
+            call_task("class Solution:\n    def gcd(self, a, b): return gcd(a, b)", [[4, 6]], [2], "gcd"),
+            ("correct", ""),
+        ),
         (call_task("def f(): return 1", [[1]], [1]), ("wrong", "test 0: TypeError")),
         (call_task("def f(a): print(a)", [[1]], [1]), ("wrong", "test 0: wrong result")),
         (call_task("def f(d): return sorted(d)", [[{"2": 1, "10": 1}]], [[2, 10]]), ("correct", "")),

@@ -14,7 +14,7 @@ from typing import Any
 MAX_DEPTH = 150
 """Values may be nested this deeply."""
 
-_LISTED = (types.GeneratorType, map, filter, zip, range, type({}.keys()), type({}.values()), type({}.items()))
+_LISTED: Any = (types.GeneratorType, map, filter, zip, range, type({}.keys()), type({}.values()), type({}.items()))
 
 
 class Other:
@@ -36,6 +36,7 @@ def to_json(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, list):
         return _items(list.__iter__(value), depth)
+    base: Any
     for base in (tuple, set, frozenset):
         if isinstance(value, base):
             return {base.__name__: _items(base.__iter__(value), depth)}
