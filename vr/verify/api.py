@@ -11,10 +11,8 @@ def verify(
     tasks: Iterable[Task],
     *,
     kinds: Collection[str] | None = None,
-    total: int | None = None,
     workers: int | None = None,
     allow_unsafe: bool = False,
-    progress: bool = False,
 ) -> Iterator[Verdict]:
     """Judge every task and yield its verdict, in the order of the tasks.
 
@@ -23,18 +21,17 @@ def verify(
     Args:
         tasks: the answers to judge.
         kinds: names of the kinds that occur among the tasks; None: found by reading all tasks first.
-        total: number of tasks, for the progress bar; found by itself where `kinds` is None.
         workers: number of worker processes; None: one per core. More than there are cores are not used.
         allow_unsafe: run programs even where no level of isolation holds on this machine.
-        progress: show a bar on stderr.
 
     Raises:
         ValueError: before the first verdict, an unknown kind; later, a task whose kind is not among `kinds`.
         IsolationUnavailableError: before the first verdict, there are programs to run and no way to isolate them.
+        RuntimeError: later, the process that starts the workers has ended twice, or can start none.
     """
     if kinds is None:
         tasks = list(tasks)
-        kinds, total = {task.verifier for task in tasks}, len(tasks)
+        kinds = {task.verifier for task in tasks}
     if unknown := sorted(set(kinds) - KINDS.keys()):
         raise ValueError(f"unknown verifier {unknown[0]!r}; known are {', '.join(sorted(KINDS))}")
     if not kinds:
@@ -49,19 +46,9 @@ def verify(
 
         isolation = choose_level(allow_unsafe=allow_unsafe)
     n_workers = max(1, min(workers or n_cores(), n_cores()))
-    verdicts = run_in_order(tasks, chosen, n_workers, isolation)
-    return _with_progress(verdicts, total) if progress else verdicts
+    return run_in_order(tasks, chosen, n_workers, isolation)
 
 
 def n_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def _with_progress(verdicts: Iterator[Verdict], total: int | None) -> Iterator[Verdict]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc="verifying", unit="answer") as bar:
-        for verdict in verdicts:
-            bar.update()
-            yield verdict

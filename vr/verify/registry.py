@@ -26,7 +26,11 @@ class WorkerContext:
 
 
 VerifierFunction = Callable[[Task, WorkerContext], Finding]
-"""Judges one task. It may take long and it may crash: the pool holds the deadline and replaces the worker."""
+"""Judges one task. It may take long and it may crash: the pool holds the deadline and replaces the worker.
+
+MemoryError and RecursionError are taken for the answer's doing (wrong), any other exception for the checker's own
+failure (crashed). So what an answer can cause in other people's code must be caught.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Kind:
     """One verifier kind, and the limits of its worker for one task or from one heartbeat to the next.
 
     function: the verifier function, as `"module:function"`.
-    cpu_seconds: processor time after which the worker is killed (outcome timeout).
-    wall_seconds: wall time after which the worker is killed; a backstop, wide enough for a busy machine.
+    cpu_seconds: processor time after which the worker is killed (outcome wrong).
+    wall_seconds: wall time after which the worker is killed (outcome timeout); wide enough for a busy machine.
     memory_bytes: address space of the worker.
     runs_programs: whether the kind runs programs, so that the level of isolation must be known before the first task.
     warm_up: a function without arguments, as `"module:function"`, that runs once before the workers are forked.
@@ -77,8 +81,9 @@ def _load(name: str) -> Any:
 
 
 def _program_kind(function: str) -> Kind:
+    """A kind whose answers, or whose scorers, run in the sandbox."""
     return Kind(
-        f"vr.verify.programs.grading:{function}",
+        function,
         cpu_seconds=60.0,
         wall_seconds=120.0,
         runs_programs=True,
@@ -93,10 +98,10 @@ KINDS: dict[str, Kind] = {
         wall_seconds=30.0,
         warm_up="vr.verify.math.sympy_bridge:warm_up",
     ),
-    "stdin": _program_kind("judge_stdin"),
-    "call": _program_kind("judge_call"),
+    "stdin": _program_kind("vr.verify.programs.grading:judge_stdin"),
+    "call": _program_kind("vr.verify.programs.grading:judge_call"),
     "choice": Kind("vr.verify.choice:judge_choice", cpu_seconds=2.9, wall_seconds=30.0),
-    "reasoning_gym": Kind("vr.verify.gym:judge_reasoning_gym", cpu_seconds=10.0, wall_seconds=30.0),
+    "reasoning_gym": _program_kind("vr.verify.gym:judge_reasoning_gym"),
     "none": Kind("vr.verify.choice:judge_nothing", cpu_seconds=1.0, wall_seconds=9.0),
 }
 """The kinds by name."""

@@ -1,8 +1,13 @@
 """What goes into a verification and what comes out of it: frozen records. Nothing of how a verdict is reached."""
 
+import math
 from dataclasses import dataclass
 
-MAX_DETAIL_CHARACTERS = 300
+from vr.tables.vocabulary import OUTCOMES
+from vr.verify.printable import printable
+
+ISOLATIONS = ("full", "native", "unsafe", "worker", "none")
+"""How a verdict was fenced in: the level for programs; worker for what needs no sandbox; none where nothing ran."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found out about one task.
+    """What was found out about one task. Every verdict can be stored in a table.
 
     outcome: one of `vr.tables.vocabulary.OUTCOMES`.
-    detail: empty, or why: the first failing test, the class of an exception, the limit that was hit.
+    detail: empty, or why: the first failing test, the class of an exception, the limit that was hit; printable text.
     cpu_seconds: processor time spent on the task by the worker and by the programs that it ran.
     wall_seconds: wall time from handing the task to a worker to its result.
-    isolation: full, native or unsafe for programs; worker for what needs no sandbox; none where nothing ran.
+    isolation: one of `ISOLATIONS`.
     """
 
     outcome: str
@@ -38,6 +43,20 @@ class Verdict:
     cpu_seconds: float
     wall_seconds: float
     isolation: str
+
+    def __post_init__(self) -> None:
+        """Make the detail printable.
+
+        Raises:
+            ValueError, TypeError, AttributeError: a field is not what is said above.
+        """
+        object.__setattr__(self, "detail", printable(self.detail))
+        for name, known in (("outcome", OUTCOMES), ("isolation", ISOLATIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
+        for name in ("cpu_seconds", "wall_seconds"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ValueError(f"{name} = {getattr(self, name)!r}: not a time")
 
 
 @dataclass(frozen=True)

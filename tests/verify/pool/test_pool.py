@@ -3,16 +3,21 @@
 import contextlib
 import dataclasses
 import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.verify.pool.odd_kinds import ODD
+from tests.verify.pool.odd_kinds import FINDINGS, ODD
 from tests.verify.sandbox.attack_driver import MARK
 from vr.verify import Task, Verdict, verify
-from vr.verify.pool.handles import Forkserver
+from vr.verify.pool import forkserver
+from vr.verify.pool.handles import Forkserver, Worker, read_message
 from vr.verify.pool.pool import run_in_order
 
 
@@ -38,17 +43,31 @@ def test_verdicts_stream_before_the_last_task_is_done():
     assert time.monotonic() - started - first_after > 0.5
 
 
-def test_a_hung_worker_is_killed_inside_c_code_and_its_task_alone_times_out():
-    verdicts = run("sleep 0", "hang", "sleep 0", "hang", "sleep 0")
-    assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "correct", "timeout", "correct"]
-    assert "0.4 s" in verdicts[1].detail
+def test_an_answer_that_takes_the_checker_over_its_processor_time_is_wrong_and_no_other_task_suffers():
+    verdicts = run("sleep 0", "hang", "sleep 0", "hang", "sleep 0")  # inside C code
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "wrong", "correct", "wrong", "correct"]
+    assert verdicts[1].detail == "the answer takes the checker over its limit of 0.4 s of processor time"
 
 
-def test_a_worker_that_dies_is_crashed_and_the_next_task_is_judged():
-    verdicts = run("crash", "sleep 0", "exit 3", "sleep 0", workers=1)
-    assert [verdict.outcome for verdict in verdicts] == ["crashed", "correct", "crashed", "correct"]
-    assert "SIGSEGV" in verdicts[0].detail
-    assert "status 3" in verdicts[2].detail
+def test_an_answer_on_which_the_checker_faults_twice_is_wrong_and_the_next_task_is_judged():
+    verdicts = run("crash", "sleep 0", f"signal {signal.SIGABRT:d}", "sleep 0", workers=1)
+    assert [verdict.outcome for verdict in verdicts] == ["wrong", "correct", "wrong", "correct"]
+    assert verdicts[0].detail == "the answer ended the checker by SIGSEGV, twice"
+    assert verdicts[2].detail == "the answer ended the checker by SIGABRT, twice"
+
+
+def test_a_worker_that_is_ended_from_outside_twice_is_crashed():
+    verdicts = run("exit 3", f"signal {signal.SIGKILL:d}", "signal 40", "sleep 0")
+    assert [verdict.outcome for verdict in verdicts] == ["crashed", "crashed", "crashed", "correct"]
+    assert [verdict.detail for verdict in verdicts[:3]] == [
+        "worker ended by status 3", "worker ended by SIGKILL", "worker ended by signal 40",
+    ]  # fmt: skip
+
+
+def test_a_checker_that_fails_once_judges_the_task_again(tmp_path):
+    (verdict,) = run(f"fail_once {tmp_path / 'mark'}")
+    assert (tmp_path / "mark").exists()
+    assert verdict.outcome == "correct"
 
 
 def test_a_worker_that_is_killed_from_outside_has_its_task_judged_by_another(tmp_path):
@@ -77,18 +96,74 @@ def test_a_task_of_a_kind_that_was_not_announced_is_an_error():
         list(verify(iter([Task("choice", "A", "A")]), kinds={"math"}))
 
 
-def test_an_exception_and_a_memory_limit_in_the_checker_are_crashed():
-    verdicts = run("raise", "grow 4000", "grow 100")
-    assert [verdict.outcome for verdict in verdicts] == ["crashed", "crashed", "correct"]
-    assert verdicts[0].detail == "checker: RuntimeError: no luck"
-    assert verdicts[1].detail == "checker: memory limit"
+def test_an_answer_that_reaches_the_limits_of_memory_or_recursion_is_wrong_and_other_exceptions_are_crashed():
+    verdicts = run("raise", "grow 4000", "recurse", "grow 100")
+    assert [verdict.outcome for verdict in verdicts] == ["crashed", "wrong", "wrong", "correct"]
+    assert [verdict.detail for verdict in verdicts[:3]] == [
+        "checker: RuntimeError: no luck",
+        "the answer takes the checker over its limit of 1 GiB of memory",
+        "the answer takes the checker over its limit of recursion",
+    ]
 
 
-def test_waiting_counts_less_than_computing():
+def test_a_worker_whose_verifier_raised_judges_no_other_task():
+    verdicts = run("sleep 0", "seen", "recurse", "seen", workers=1)
+    assert [verdict.detail for verdict in verdicts[1::2]] == ["sleep seen", "seen"]
+
+
+@pytest.mark.parametrize("what", sorted(FINDINGS.keys() - {"surrogate"}))
+def test_a_finding_that_no_table_can_hold_is_the_checkers_failure(what):
+    found, other = run(f"find {what}", "sleep 0")
+    assert (found.outcome, other.outcome) == ("crashed", "correct")
+    assert found.detail.startswith("checker: ")
+
+
+def test_what_a_program_named_is_stored_in_the_verdict_without_control_characters():
+    (verdict,) = run("find surrogate")
+    assert (verdict.outcome, verdict.detail) == ("wrong", r"name \ud800 is not \x1b[2J defined")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x00\x00\x02{]",
+        b"\x00\x00\x00\x02{}",
+        b"\x00\x00\x00\x04null",
+        b"\x00\x00\x00\x10" + b"\xff" * 16,
+        b"\x00\x01\x00\x00" + b"[" * 65536,
+        b'\x00\x00\x00\x0e{"verdict": 1}',
+        b"\x00\x00\x00\x02",  # and then the end
+    ],
+)
+def test_a_worker_that_sends_no_verdict_is_crashed_and_ended(sent):
+    ended = []
+
+    class Stub:
+        def end_worker(self, worker):
+            ended.append(worker)
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(sent)
+    with ours:
+        worker = Worker(1, ours)
+        assert read_message(worker, Stub()).outcome == "crashed"
+    assert ended == [worker]
+
+
+def test_a_verifier_that_cannot_be_loaded_says_so_in_every_verdict():
+    kind = dataclasses.replace(ODD, warm_up="tests.verify.pool.odd_kinds:fail_to_warm_up")
+    verdicts = list(run_in_order([Task("odd", "sleep 0")] * 2, {"odd": kind}, 2, "none"))
+    assert [verdict.outcome for verdict in verdicts] == ["crashed", "crashed"]
+    assert verdicts[0].detail == "the verifier cannot be used: ModuleNotFoundError: No module named 'oddity'"
+
+
+def test_a_machine_that_gives_no_time_is_a_timeout_and_a_checker_that_uses_it_is_not():
     # 0.4 s of processor time but 2 s of wall time are allowed.
     tasks = [Task("odd", answer) for answer in ("sleep 0.8", "burn 0.8", "sleep 9")]
     verdicts = list(run_in_order(tasks, {"odd": dataclasses.replace(ODD, wall_seconds=2.0)}, 2, "none"))
-    assert [verdict.outcome for verdict in verdicts] == ["correct", "timeout", "timeout"]
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "wrong", "timeout"]
+    assert verdicts[2].detail == "the checker is over its limit of 2 s of wall time"
 
 
 def test_heartbeats_restart_the_deadline():
@@ -116,6 +191,70 @@ def test_a_caller_that_stops_early_leaves_no_process():
     next(stream)
     stream.close()
     assert children() == before
+
+
+def test_a_forkserver_that_is_killed_is_started_again_once_and_no_verdict_is_lost():
+    before = set(psutil.Process().children())
+    stream = run_in_order((Task("odd", f"sleep 0.{n}") for n in range(6)), {"odd": ODD}, 2, "none")
+    first = next(stream)
+    (process,) = set(psutil.Process().children()) - before
+    process.kill()
+    verdicts = [first, *stream]
+    assert [verdict.detail for verdict in verdicts] == [f"sleep 0.{n}" for n in range(6)]
+
+
+def test_a_forkserver_that_is_killed_again_and_again_is_an_error_in_words():
+    with pytest.raises(RuntimeError, match="forkserver has ended"):
+        run("end_the_forkserver")
+
+
+def test_a_machine_without_room_for_a_process_gets_time_to_find_some(monkeypatch):
+    tries = iter([BlockingIOError(), BlockingIOError(), 12345])
+
+    def fork():
+        result = next(tries)
+        if isinstance(result, OSError):
+            raise result
+        return result
+
+    monkeypatch.setattr("vr.verify.pool.forkserver.os.fork", fork)
+    assert forkserver._fork() == 12345
+
+
+def test_workers_end_with_the_forkserver_and_the_forkserver_with_its_caller():
+    code = (
+        "from tests.verify.pool.odd_kinds import ODD; from vr.verify import Task;"
+        "from vr.verify.pool.pool import run_in_order; import psutil;"
+        "stream = run_in_order([Task('odd', 'sleep 0')] + [Task('odd', 'sleep 60')] * 3, {'odd': ODD}, 3, 'none');"
+        "next(stream); print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True); next(stream)"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in caller.stdout.readline().split()]
+    caller.kill()
+    caller.communicate()
+    assert len(pids) >= 3  # the fork server and its workers
+    assert alive(pids) == []
+
+
+def test_workers_end_with_a_forkserver_that_is_killed():
+    forkserver = Forkserver({"odd": ODD}, "none")
+    workers = [forkserver.fork_worker() for _ in range(2)]
+    for worker in workers:
+        worker.begin(0, Task("odd", "sleep 60"), ODD)
+    forkserver.process.kill()
+    assert alive([worker.pid for worker in workers]) == []
+    forkserver.close()
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those of the processes that do not end within some seconds."""
+    patience = time.monotonic() + 10
+    while time.monotonic() < patience:
+        pids = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+        if not pids:
+            break
+        time.sleep(0.05)
+    return pids
 
 
 def test_a_forkserver_that_is_killed_is_an_error_in_words():

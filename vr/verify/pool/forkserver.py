@@ -3,11 +3,13 @@
 The caller may be a large process with threads and a GPU, which should not fork. So the fork server is started by exec,
 loads once what the verifiers need, and replaces a killed worker by a fork, which takes about 15 ms.
 A worker judges one task after another. The caller holds its deadline (`pool.py`), never the worker itself.
-All processes end when the caller's end of the control socket closes, however the caller ended.
+All processes end when the caller's end of the control socket closes, however the caller ended; the workers end with
+the fork server, however it ended. Only workers see tasks: no answer ever reaches the fork server.
 """
 
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import logging
 import os
@@ -21,16 +23,19 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from vr.verify.registry import Kind, VerifierFunction, WorkerContext
-from vr.verify.types import MAX_DETAIL_CHARACTERS, Finding, Task
+from vr.verify.types import Finding, Task, Verdict
 from vr.verify.wire import receive_message, send_message
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CLOSING_SECONDS = 1.0
+_FORK_TRIES = 100
+_FORK_PAUSE_SECONDS = 0.1
+"""A machine that has no room for another process gets 10 s to find some: a program may have filled it for a moment."""
 
 
 @dataclass
 class _Verifiers:
-    """What the workers judge with: kinds by name, their functions as far as they could be imported, and the level."""
+    """What the workers judge with: the kinds and their functions by name, and the level of isolation."""
 
     kinds: dict[str, Kind] = field(default_factory=dict)
     functions: dict[str, VerifierFunction] = field(default_factory=dict)
@@ -46,11 +51,9 @@ def _serve(control: socket.socket) -> None:
             command = receive_message(control)
             if command["do"] == "configure":
                 verifiers = _load_verifiers(command)
-                send_message(control, {"loaded": sorted(verifiers.functions)})
+                send_message(control, {})
             elif command["do"] == "fork":
-                pid = _fork_worker(control, verifiers)
-                workers.add(pid)
-                send_message(control, {"pid": pid})
+                send_message(control, _fork_worker(control, verifiers, workers))
             else:
                 workers.discard(command["pid"])
                 send_message(control, {"status": _kill_and_reap(command["pid"])})
@@ -61,27 +64,54 @@ def _serve(control: socket.socket) -> None:
 
 
 def _load_verifiers(command: dict[str, Any]) -> _Verifiers:
-    """Import the verifiers before any fork; one that cannot be imported is reported by its tasks, not here."""
+    """Import the verifiers before any fork; one that cannot be used says so in the verdict on each of its tasks."""
     kinds = {name: Kind(**fields) for name, fields in command["kinds"].items()}
     verifiers = _Verifiers(kinds, {}, command["isolation"])
     for name, kind in kinds.items():
-        with contextlib.suppress(Exception):
+        try:
             verifiers.functions[name] = kind.load()
             kind.run_warm_up()
+        except Exception as error:
+            verifiers.functions[name] = _unusable(error)
     gc.collect()
     gc.freeze()  # objects of the fork server stay in pages that all workers share
     return verifiers
 
 
-def _fork_worker(control: socket.socket, verifiers: _Verifiers) -> int:
-    """Fork a worker that takes its tasks from the descriptor that the caller sends along; return its process number."""
-    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-    pid = os.fork()
+def _unusable(error: Exception) -> VerifierFunction:
+    """In place of a verifier that could not be loaded."""
+    finding = Finding("crashed", f"the verifier cannot be used: {type(error).__name__}: {error}")
+    return lambda _task, _context: finding
+
+
+def _fork_worker(control: socket.socket, verifiers: _Verifiers, workers: set[int]) -> dict[str, Any]:
+    """Fork a worker that takes its tasks from the descriptor that the caller sends along.
+
+    Returns:
+        The reply: the worker's `pid`, which is added to `workers`, or the `error` why there is none.
+    """
+    _, (jobs, *_), _, _ = socket.recv_fds(control, 1, 1)
+    parent = os.getpid()
+    try:
+        pid = _fork()
+    except OSError as error:
+        os.close(jobs)
+        return {"error": f"no worker can be started: {error}"}
     if pid == 0:
         control.close()
-        _work_until_closed(socket.socket(fileno=descriptors[0]), verifiers)
-    os.close(descriptors[0])
-    return pid
+        _work_until_closed(socket.socket(fileno=jobs), verifiers, parent)
+    os.close(jobs)
+    workers.add(pid)
+    return {"pid": pid}
+
+
+def _fork() -> int:
+    """As `os.fork`, with patience. Raises OSError."""
+    for _ in range(_FORK_TRIES - 1):
+        with contextlib.suppress(OSError):
+            return os.fork()
+        time.sleep(_FORK_PAUSE_SECONDS)
+    return os.fork()
 
 
 _exit_status: dict[int, int] = {}
@@ -124,10 +154,10 @@ def _end_all(workers: set[int]) -> None:
                 time.sleep(0.01)
 
 
-def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers) -> NoReturn:
+def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers, parent: int) -> NoReturn:
     """The life of a worker: read a task, judge it, send the verdict, until the caller closes the socket."""
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _end_with(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         context = WorkerContext(verifiers.isolation, lambda: send_message(jobs, {"alive": True}))
         while True:
@@ -142,24 +172,38 @@ def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers) -> NoReturn:
         os._exit(0)
 
 
+def _end_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, which may have happened before it was asked to."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def _judge(task: Task, verifiers: _Verifiers, context: WorkerContext) -> dict[str, Any]:
-    """The fields of the verdict on one task; whatever the verifier raises becomes the outcome crashed."""
+    """The message on one task: the fields of its verdict, and whether the verifier raised.
+
+    Limits of memory and recursion are reached by what the answer holds. Any other exception is the checker's failure.
+    """
+    kind = verifiers.kinds[task.verifier]
     wall_start, cpu_start = time.monotonic(), time.process_time()
+
+    def message(finding: Finding, *, raised: bool) -> dict[str, Any]:
+        cpu_seconds = time.process_time() - cpu_start + finding.program_cpu_seconds
+        wall_seconds = time.monotonic() - wall_start
+        verdict = Verdict(finding.outcome, finding.detail, cpu_seconds, wall_seconds, finding.isolation)
+        return {"verdict": dataclasses.asdict(verdict), "raised": raised}
+
     try:
-        kind = verifiers.kinds[task.verifier]
         _limit_address_space(kind.memory_bytes)
-        finding = (verifiers.functions.get(task.verifier) or kind.load())(task, context)
+        return message(verifiers.functions[task.verifier](task, context), raised=False)
     except MemoryError:
-        finding = Finding("crashed", "checker: memory limit")
+        limit = f"{kind.memory_bytes / (1 << 30):g} GiB of memory"
+        finding = Finding("wrong", f"the answer takes the checker over its limit of {limit}")
+    except RecursionError:
+        finding = Finding("wrong", "the answer takes the checker over its limit of recursion")
     except Exception as error:
         finding = Finding("crashed", f"checker: {type(error).__name__}: {error}")
-    return {
-        "outcome": finding.outcome,
-        "detail": finding.detail[:MAX_DETAIL_CHARACTERS],
-        "cpu_seconds": time.process_time() - cpu_start + finding.program_cpu_seconds,
-        "wall_seconds": time.monotonic() - wall_start,
-        "isolation": finding.isolation,
-    }
+    return message(finding, raised=True)
 
 
 def _limit_address_space(n_bytes: int) -> None:

@@ -15,6 +15,12 @@ from vr.verify.types import Task, Verdict
 from vr.verify.wire import receive_message, send_message
 
 _HANG_UP_SECONDS = 5.0
+_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+"""Signals that end a process for what it does itself. Any other comes from outside."""
+
+
+class ForkserverEndedError(RuntimeError):
+    """The fork server has ended, and the workers with it."""
 
 
 @dataclasses.dataclass
@@ -24,7 +30,7 @@ class Worker:
     started: when the task was handed over (monotonic clock, seconds).
     wall_mark, cpu_mark: readings of the monotonic clock and of the worker's processor time, both in seconds, from which
         its limits count: taken at the start of the task and at each heartbeat.
-    ended: whether the process was killed or has died.
+    status: exit status of the process, negative for a signal; None while it lives.
     """
 
     pid: int
@@ -35,7 +41,7 @@ class Worker:
     started: float = 0.0
     wall_mark: float = 0.0
     cpu_mark: float = 0.0
-    ended: bool = False
+    status: int | None = None
 
     def begin(self, index: int, task: Task, kind: Kind) -> None:
         """Hand over a task.
@@ -55,9 +61,17 @@ class Worker:
     def seconds_left(self) -> float:
         """The time until the worker can be over a limit at the earliest; 0 or less: it is over one."""
         assert self.kind is not None
-        cpu_left = self.kind.cpu_seconds - (process_cpu_seconds(self.pid) - self.cpu_mark)
         wall_left = self.kind.wall_seconds - (time.monotonic() - self.wall_mark)
-        return min(cpu_left, wall_left)
+        return min(self.cpu_seconds_left(), wall_left)
+
+    def cpu_seconds_left(self) -> float:
+        """The processor time that the worker may still use."""
+        assert self.kind is not None
+        return self.kind.cpu_seconds - (process_cpu_seconds(self.pid) - self.cpu_mark)
+
+    def fault(self) -> str:
+        """The name of the signal by which the worker ended itself; empty where it lives or ended otherwise."""
+        return next((fault.name for fault in _FAULTS if self.status == -fault), "")
 
 
 class Forkserver:
@@ -67,7 +81,7 @@ class Forkserver:
         """Start the process and load the verifiers in it.
 
         Raises:
-            RuntimeError: the process ended.
+            ForkserverEndedError: the process ended.
         """
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-m", "vr.verify.pool.forkserver", str(theirs.fileno())]
@@ -87,22 +101,24 @@ class Forkserver:
         """Start a worker.
 
         Raises:
-            RuntimeError: the fork server has ended.
+            ForkserverEndedError: the fork server has ended.
+            RuntimeError: the machine has no room for another process.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            pid = self._ask({"do": "fork"}, theirs.fileno())["pid"]
-        return Worker(pid, ours)
+            reply = self._ask({"do": "fork"}, theirs.fileno())
+        if "error" in reply:
+            raise RuntimeError(f"verification: {reply['error']}")
+        return Worker(reply["pid"], ours)
 
-    def end_worker(self, worker: Worker) -> int:
-        """Kill a worker if it lives, mark it as ended, and return its exit status: negative for a signal.
+    def end_worker(self, worker: Worker) -> None:
+        """Kill a worker if it lives, and note its exit status.
 
         Raises:
-            RuntimeError: the fork server has ended.
+            ForkserverEndedError: the fork server has ended.
         """
         worker.jobs.close()
-        worker.ended = True
-        return int(self._ask({"do": "reap", "pid": worker.pid})["status"])
+        worker.status = self._ask({"do": "reap", "pid": worker.pid})["status"]
 
     def close(self) -> None:
         """End the fork server and with it every worker."""
@@ -121,7 +137,8 @@ class Forkserver:
                 socket.send_fds(self._control, [b"f"], [descriptor])
             reply: dict[str, Any] = receive_message(self._control)
         except (EOFError, OSError) as error:
-            raise RuntimeError(f"the verification forkserver has ended (status {self.process.poll()})") from error
+            status = self.process.poll()
+            raise ForkserverEndedError(f"the verification forkserver has ended (status {status})") from error
         return reply
 
 
@@ -132,24 +149,50 @@ def _environment() -> dict[str, str]:
 
 
 def read_message(worker: Worker, forkserver: Forkserver) -> Verdict | None:
-    """Read what a worker has sent: its verdict, or a heartbeat (None). A dead worker gives the verdict `crashed`."""
+    """Read what a worker has sent: its verdict, or a heartbeat (None).
+
+    A worker that has died, or says what no worker says, gives the verdict `crashed`. It and a worker whose verifier
+    raised are ended: what they have in memory may be half done.
+    """
     wall = time.monotonic() - worker.started
     try:
         message = receive_message(worker.jobs)
+        if "alive" in message:
+            worker.restart_deadline()
+            return None
+        verdict, raised = Verdict(**message["verdict"]), message["raised"]
     except (EOFError, OSError):
-        status = forkserver.end_worker(worker)
-        how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return Verdict("crashed", f"worker ended by {how}", 0.0, wall, "worker")
-    if "alive" in message:
-        worker.restart_deadline()
-        return None
-    return Verdict(**message)
+        forkserver.end_worker(worker)
+        return Verdict("crashed", f"worker ended by {_ending(worker.status)}", 0.0, wall, "worker")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        forkserver.end_worker(worker)
+        return Verdict("crashed", f"the worker sent no verdict: {type(error).__name__}: {error}", 0.0, wall, "worker")
+    if raised:
+        forkserver.end_worker(worker)
+    return verdict
+
+
+def _ending(status: int | None) -> str:
+    """A process's end in words."""
+    if status is None or status >= 0:
+        return f"status {status}"
+    return signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
 
 
 def end_overdue(worker: Worker, forkserver: Forkserver) -> Verdict:
-    """Kill a worker that is over a limit; the verdict on its task."""
+    """Kill a worker that is over a limit; the verdict on its task.
+
+    The processor time is what the answer costs: `wrong`. The wall time passes on a machine that has none to give, which
+    is no fault of the answer: `timeout`.
+    """
     assert worker.kind is not None
     wall = time.monotonic() - worker.started
-    cpu = process_cpu_seconds(worker.pid) - worker.cpu_mark
+    cpu = max(0.0, process_cpu_seconds(worker.pid) - worker.cpu_mark)
+    if worker.cpu_seconds_left() <= 0:
+        limit = f"{worker.kind.cpu_seconds:g} s of processor time"
+        verdict = Verdict("wrong", f"the answer takes the checker over its limit of {limit}", cpu, wall, "worker")
+    else:
+        limit = f"{worker.kind.wall_seconds:g} s of wall time"
+        verdict = Verdict("timeout", f"the checker is over its limit of {limit}", cpu, wall, "worker")
     forkserver.end_worker(worker)
-    return Verdict("timeout", f"checker over its limit of {worker.kind.cpu_seconds:g} s", cpu, wall, "worker")
+    return verdict

@@ -1,16 +1,19 @@
 """The worker pool: takes tasks and gives verdicts in the order of the tasks, whichever finishes first.
 
-Promises: a worker that exceeds its limits is killed and replaced, and its task gets the outcome timeout. A worker that
-dies is replaced, and its task is judged once more (the kernel may kill any process when memory runs out); if the second
-worker dies too, the outcome is crashed. Neither case affects another task. The pool itself forks nothing.
+Promises: a worker that exceeds a limit is killed and replaced; its task is wrong where the answer took too much
+processor time, and has the outcome timeout where only wall time passed. A task that crashed, its worker's death
+included, is judged once more (the kernel may kill any process when memory runs out); where the second worker ends
+itself by a fault as the first did, the answer is wrong, and otherwise the outcome is crashed. No case affects another
+task. A fork server that ends is started again once. The pool itself forks nothing.
 Does not promise that more workers than cores are any faster.
 """
 
 import select
 import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from vr.verify.pool.handles import Forkserver, Worker, end_overdue, read_message
+from vr.verify.pool.handles import Forkserver, ForkserverEndedError, Worker, end_overdue, read_message
 from vr.verify.registry import Kind
 from vr.verify.types import Task, Verdict
 
@@ -30,13 +33,12 @@ def run_in_order(tasks: Iterable[Task], kinds: dict[str, Kind], workers: int, is
 
     Raises:
         ValueError: at a task whose kind is not in `kinds`.
-        RuntimeError: the fork server has ended.
+        RuntimeError: the fork server has ended twice, or the machine has no room for another process.
     """
     pool = _Pool(tasks, kinds, workers, isolation)
     n_yielded = 0
     try:
-        while pool.hand_out_tasks():
-            pool.wait_for_verdicts()
+        while pool.advance():
             while n_yielded in pool.verdicts:
                 yield pool.verdicts.pop(n_yielded)
                 n_yielded += 1
@@ -50,20 +52,53 @@ class _Pool:
     def __init__(self, tasks: Iterable[Task], kinds: dict[str, Kind], n_workers: int, isolation: str) -> None:
         self.verdicts: dict[int, Verdict] = {}
         self._tasks: Iterator[_Numbered] = enumerate(tasks)
-        self._repeated: list[_Numbered] = []  # tasks whose worker died
-        self._died_once: set[int] = set()
+        self._waiting: list[_Numbered] = []  # the task to hand out next, and those to be judged once more
+        self._first_faults: dict[int, str] = {}  # of tasks that crashed once: the signal if the worker ended itself
         self._kinds, self._n_workers, self._isolation = kinds, n_workers, isolation
         self._idle: list[Worker] = []
         self._busy: list[Worker] = []
         self._forkserver: Forkserver | None = None  # started with the first task: without tasks none is needed
+        self._started_again = False
 
-    def hand_out_tasks(self) -> bool:
-        """Give a task to every free worker. False where no worker is busy afterwards: all tasks are done."""
-        while len(self._busy) < self._n_workers and (item := self._next_task()) is not None:
-            self._begin(*item)
-        return bool(self._busy)
+    def advance(self) -> bool:
+        """Hand out tasks and wait until something has happened. False where all tasks are done."""
+        try:
+            self._hand_out_tasks()
+            if not self._busy:
+                return False
+            self._wait_for_verdicts()
+        except ForkserverEndedError:
+            if self._started_again:
+                raise
+            self._start_again()
+        return True
 
-    def wait_for_verdicts(self) -> None:
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._idle + self._busy:
+            worker.jobs.close()
+        if self._forkserver is not None:
+            self._forkserver.close()
+
+    def _start_again(self) -> None:
+        """Put back what was being judged, and let the next task start another fork server."""
+        self.close()
+        self._waiting += [(worker.index, worker.task) for worker in self._busy if worker.task is not None]
+        self._idle, self._busy, self._forkserver = [], [], None
+        self._started_again = True
+
+    def _hand_out_tasks(self) -> None:
+        """Give a task to every free worker."""
+        while len(self._busy) < self._n_workers and self._task_is_waiting():
+            self._begin(*self._waiting[-1])
+
+    def _task_is_waiting(self) -> bool:
+        """Whether there is another task; it is taken from the caller only now."""
+        if not self._waiting and (item := next(self._tasks, None)) is not None:
+            self._waiting.append(item)
+        return bool(self._waiting)
+
+    def _wait_for_verdicts(self) -> None:
         """Wait until a worker has sent something or is over a limit, and deal with it."""
         forkserver = self._started()
         patience = max(0.0, min(worker.seconds_left() for worker in self._busy)) + 0.001
@@ -77,18 +112,8 @@ class _Pool:
             if verdict is not None:
                 self._settle(worker, verdict)
 
-    def close(self) -> None:
-        """End all processes."""
-        for worker in self._idle + self._busy:
-            worker.jobs.close()
-        if self._forkserver is not None:
-            self._forkserver.close()
-
-    def _next_task(self) -> _Numbered | None:
-        return self._repeated.pop() if self._repeated else next(self._tasks, None)
-
     def _begin(self, index: int, task: Task) -> None:
-        """Hand a task to a free worker; a task whose worker turns out to be dead is put back."""
+        """Hand the last waiting task to a free worker; it waits on where the worker turns out to be dead."""
         if task.verifier not in self._kinds:
             raise ValueError(f"task {index}: verifier {task.verifier!r} is not one of {', '.join(self._kinds)}")
         worker = self._idle.pop() if self._idle else self._started().fork_worker()
@@ -96,21 +121,23 @@ class _Pool:
             worker.begin(index, task, self._kinds[task.verifier])
         except OSError:  # the worker died between two tasks; this one has not begun, so it does not count as a death
             self._started().end_worker(worker)
-            self._repeated.append((index, task))
             return
+        self._waiting.pop()
         self._busy.append(worker)
 
     def _settle(self, worker: Worker, verdict: Verdict) -> None:
-        """Free the worker, and keep the verdict or, at the first death of its worker, repeat the task."""
+        """Free the worker, and keep the verdict or, where a task crashed for the first time, repeat it."""
         self._busy.remove(worker)
-        if not worker.ended:
+        if worker.status is None:
             self._idle.append(worker)
-        if worker.ended and verdict.outcome == "crashed" and worker.index not in self._died_once:
+        if verdict.outcome == "crashed" and worker.index not in self._first_faults:
             assert worker.task is not None
-            self._died_once.add(worker.index)
-            self._repeated.append((worker.index, worker.task))
-        else:
-            self.verdicts[worker.index] = verdict
+            self._first_faults[worker.index] = worker.fault()
+            self._waiting.append((worker.index, worker.task))
+            return
+        if (fault := worker.fault()) and self._first_faults.get(worker.index):
+            verdict = replace(verdict, outcome="wrong", detail=f"the answer ended the checker by {fault}, twice")
+        self.verdicts[worker.index] = verdict
 
     def _started(self) -> Forkserver:
         if self._forkserver is None:
