@@ -2,7 +2,8 @@
 
 Reads BENCHMARK, PROBLEMS (for the system prompts that models were trained with), MODEL, the system prompts REASONER
 and UNTRAINED. Writes EVALS (schemas.Evals).
-A model that was trained here is prefilled with the begin marker of the thought, as in training.
+A model that was trained here is prefilled with the begin marker of the thought, as in training. Where the checker
+itself fails on more than 1 % of the responses the stage is an error; the next run judges those again, and no others.
 """
 
 import logging
@@ -15,7 +16,7 @@ from stages._run import counts, run, work_folder
 from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
-from vr.method import judging
+from vr.method import judging, unjudged
 from vr.renderers.renderer import warn_of_unknown_prompts
 from vr.settings.params import Evaluate
 from vr.tables import parquet, schemas
@@ -43,8 +44,9 @@ def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained
         blocks = resume.resume(folder / "drawn", asked.height, drawn, draws.response_types(), shard_rows=how.shard_rows)
         responses = pl.concat(blocks)
         resume.write(folder / "judged", asked.height, judged, evals, schemas.Evals, shard_rows=how.shard_rows)
-    frame = parquet.read(evals, schemas.Evals, ("outcome", "judged"))
+    frame = parquet.read(evals, schemas.Evals, ("problem_id", "sample", "outcome", "judged"))
     logging.info("%d responses: %s; judged by: %s", frame.height, counts(frame, "outcome"), counts(frame, "judged"))
+    logging.info("Avg@%d: %s", n, unjudged.score_in_words(unjudged.tally(frame, ("problem_id",))))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stages._run import counts, run
 from stages._settings import params
+from vr.method import unjudged
 from vr.method.likelihood import accuracy
 from vr.settings.params import LikelihoodAcc
 from vr.tables import parquet, schemas
@@ -15,14 +16,16 @@ from vr.tables.vocabulary import ANSWER_KEY, TRACE_KEY
 
 
 def main(traces: Path, answers: Path, verifications: Path, likelihood: Path) -> None:
+    verdicts = parquet.read(verifications, schemas.Verifications, (*ANSWER_KEY, "outcome"))
     frame = accuracy(
         parquet.read(traces, schemas.Traces, (*TRACE_KEY, "finish")),
-        parquet.read(verifications, schemas.Verifications, (*ANSWER_KEY, "outcome")),
+        verdicts,
         parquet.read(answers, schemas.Answers, (*ANSWER_KEY, "answer_ids")),
         params(LikelihoodAcc).seed,
     )
     parquet.write(frame, likelihood, schemas.Likelihood)
-    logging.info("%d traces: %s", frame.height, counts(frame, "reason"))
+    answered = unjudged.score_in_words(unjudged.tally(verdicts, TRACE_KEY))
+    logging.info("%d traces: %s; answers: %s", frame.height, counts(frame, "reason"), answered)
 
 
 if __name__ == "__main__":

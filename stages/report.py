@@ -1,16 +1,20 @@
 """Metrics and plot data of a run (cheap; the costly tables that it reads are made before it).
 
 Reads of the folder EVALS the tables that `evaluate` names, WEIGHTS, and of the weighed seeds the files in the folders
-LOGPS_INITIAL, L and GML. Writes METRICS and DETAILS (JSON) and the CSV files of the folder PLOTS.
+LOGPS_INITIAL, L and GML. Writes METRICS and DETAILS (JSON) and the files of the folder PLOTS, all or none of them.
+An evaluation of which nothing is judged is an error.
 """
 
 import logging
 from pathlib import Path
 
+import dataframely as dy
+
 from stages._run import run
 from stages._settings import params
 from vr.method import seed_tables
 from vr.report import results_table, write
+from vr.report.metrics import require_judged
 from vr.settings.params import Evaluate, Report
 from vr.tables import parquet, schemas
 
@@ -27,7 +31,7 @@ def main(
 ) -> None:
     asked = params(Evaluate)
     found = {
-        (model, benchmark): parquet.read(evals / model / f"{benchmark}.parquet", schemas.Evals)
+        (model, benchmark): _judged(evals / model / f"{benchmark}.parquet")
         for model in asked.models
         for benchmark in asked.benchmarks
     }
@@ -45,6 +49,12 @@ def main(
         write.Places(metrics, details, plots),
     )
     logging.info("%s\n%s", metrics, results_table.markdown(headlines))
+
+
+def _judged(path: Path) -> dy.DataFrame[schemas.Evals]:
+    evals = parquet.read(path, schemas.Evals)
+    require_judged(evals, str(path))
+    return evals
 
 
 if __name__ == "__main__":

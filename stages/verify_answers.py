@@ -1,7 +1,8 @@
 """The verdict on every answer of one seed.
 
 Reads PROBLEMS, ANSWERS. Writes VERIFICATIONS (schemas.Verifications), joined to the answers by key.
-An answer that did not end with its marker is no answer.
+An answer that did not end with its marker is no answer. Where the checker itself fails on more than 1 % of the answers
+the stage is an error; the next run judges those again, and no others.
 """
 
 import logging

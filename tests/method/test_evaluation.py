@@ -48,12 +48,16 @@ def test_avg_at_n_is_the_mean_over_questions_of_the_share_right_of_the_judged():
     assert found["avg_at_n"] == 0.75
     assert found["questions"] == 3
     assert evaluation.unjudged(questions) == {"questions_unjudged": 1, "answers_unjudged": 3}
+    # all wrong: (1/2 + 1/2 + 0) / 3; all right: (1/2 + 1 + 1) / 3
+    assert (found["avg_at_n_at_least"], found["avg_at_n_at_most"]) == pytest.approx((1 / 3, 5 / 6))
     assert found["pass_at_k"] == {"1": 0.75}  # k = 2 is more than the one judged answer of b
 
 
 def test_no_answer_counts_as_not_right():
     questions = evaluation.per_question(evals({"a": ["correct", "no_answer"]}))
-    assert evaluation.headline(questions, pass_at=[1], bootstrap=200, seed=0)["avg_at_n"] == 0.5
+    found = evaluation.headline(questions, pass_at=[1], bootstrap=200, seed=0)
+    assert found["avg_at_n"] == 0.5
+    assert "avg_at_n_at_least" not in found  # everything is judged
 
 
 def test_where_nothing_was_judged_there_is_no_score_but_the_number_of_questions():
@@ -81,5 +85,7 @@ def test_the_difference_leaves_out_what_was_not_judged_for_both():
     one = evaluation.per_question(evals({"a": ["timeout"], "b": ["correct"], "c": ["correct"]}))
     other = evaluation.per_question(evals({"a": ["correct"], "b": ["wrong"], "c": ["crashed"]}))
     found = evaluation.difference(one, other, bootstrap=200, seed=0)
-    assert found == {"avg_at_n": 1.0, "ci_low": 1.0, "ci_high": 1.0, "questions": 1}
+    # the least gain: 2/3 (a wrong) - 2/3 (c right); the most: 3/3 (a right) - 1/3 (c wrong)
+    gain = {"avg_at_n_at_least": pytest.approx(0.0), "avg_at_n_at_most": pytest.approx(2 / 3)}
+    assert found == {"avg_at_n": 1.0, "ci_low": 1.0, "ci_high": 1.0, "questions": 1} | gain
     assert evaluation.difference(one.filter(problem_id="a"), other, bootstrap=200, seed=0) == {"questions": 0}

@@ -13,14 +13,19 @@ from vr.settings.machine import Machine
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[verify.Task]:
-    """The tasks that reach the verifiers, which find an answer correct if it equals the reference."""
+    """The tasks that reach the verifiers, which find an answer correct if it equals the reference.
+
+    The answers `crashed` and `timeout` have that outcome.
+    """
     seen: list[verify.Task] = []
 
     def stand_in(tasks: Iterable[verify.Task], **_: Any) -> Iterator[verify.Verdict]:
         for task in tasks:
             seen.append(task)
             outcome = "no_answer" if task.answer is None else "correct" if task.answer == task.reference else "wrong"
-            yield verify.Verdict(outcome, "", 1.0, 2.0, "worker")
+            if task.answer in judging.CHECKER_FAILED:
+                outcome = task.answer
+            yield verify.Verdict(outcome, "no sandbox" if outcome == "crashed" else "", 1.0, 2.0, "worker")
 
     monkeypatch.setattr(verify, "verify", stand_in)
     return seen
@@ -52,6 +57,47 @@ def test_only_the_asked_answers_are_judged(judged: list[verify.Task]) -> None:
     answers = asked(("a", 0, "5", "marker", "5"), ("a", 1, "4", "marker", "5"), ("b", 0, "4", "marker", "4"))
     assert [index for index, _ in judging.answers(answers, [1, 2], Machine())] == [1, 2]
     assert [task.answer for task in judged] == ["4", "4"]
+
+
+@pytest.mark.usefixtures("judged")
+def test_answers_on_which_the_checker_failed_come_last_and_are_said_if_they_are_few(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = asked(*(("a", sample, text, "marker", "5") for sample, text in enumerate(["crashed", "5", "4"])))
+    assert [index for index, _ in judging.answers(answers, [0, 1, 2], Machine())] == [1, 2, 0]
+    first = "{'problem_id': 'a', 'seed': 0, 'sample': 0}: no sandbox"
+    assert caplog.messages == [f"the checker failed on 1 of 3 answers (crashed 1), the first: {first}"]
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_checker_that_fails_on_more_than_one_answer_in_a_hundred_is_an_error_and_no_failure_is_saved() -> None:
+    texts = ["crashed", "5", "timeout", "crashed", *["5"] * 196, "4"]  # 3 of 201
+    answers = asked(*(("a", sample, text, "marker", "5") for sample, text in enumerate(texts)))
+    saved = []
+    with pytest.raises(RuntimeError) as error:
+        saved.extend(index for index, _ in judging.answers(answers, range(201), Machine()))
+    assert saved == [1]
+    assert str(error.value) == (
+        "the checker failed on 3 of 201 answers (crashed 2, timeout 1), the first: {'problem_id': 'a', 'seed': 0,"
+        " 'sample': 0}: no sandbox. That is too many, so judging stopped. What was judged is kept; the next run goes on"
+        " and judges these again"
+    )
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_later_run_over_the_failures_alone_counts_them_against_the_whole_table() -> None:
+    texts = ["crashed", "timeout", *["5"] * 198]
+    answers = asked(*(("a", sample, text, "marker", "5") for sample, text in enumerate(texts)))
+    rows = list(judging.answers(answers, [0, 1], Machine()))
+    assert [row["outcome"] for _, row in rows] == ["crashed", "timeout"]  # 2 of 200 may stand
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_same_holds_for_the_responses_to_a_benchmark() -> None:
+    held_out = asked(*(("a", sample, "", "", "5") for sample in range(3)))
+    drawn = pl.DataFrame({"text": ["crashed"] * 3, "response_tokens": [1] * 3, "finish": ["eos"] * 3})
+    with pytest.raises(RuntimeError, match=r"failed on 2 of 3 answers \(crashed 2\), the first: .'problem_id': 'a'"):
+        list(judging.responses(held_out, drawn, [0, 1, 2], Machine(), boxed_without_solution=True))
 
 
 def test_a_response_is_judged_by_its_solution_part_and_says_so(judged: list[verify.Task]) -> None:

@@ -35,6 +35,18 @@ def test_the_first_question_that_the_weights_decide_is_shown_with_its_traces() -
     )
 
 
+def test_what_a_model_wrote_reaches_the_terminal_without_control_characters() -> None:
+    problems = pl.DataFrame({"problem_id": ["a"], "question": ["1\x1b[2J?\nplease"], "reference": ["\x07"]})
+    traces = pl.DataFrame({"problem_id": ["a"], "seed": [0], "text": ["\x1b]0;evil\x07" + "\x1b" * 200]})
+    weights = traces.select("problem_id", "seed").with_columns(
+        weight=1.0, chosen=True, log_ratio=0.0, log_likelihood=0.0, reason=pl.lit("")
+    )
+    shown = example.question_text(problems, traces, weights)
+    assert shown.replace("\n", "").isprintable()
+    assert shown.startswith("1\\x1b[2J?\nplease (answer: \\x07)\n* seed 0")
+    assert len(shown.splitlines()[-1]) == 106
+
+
 def test_where_the_weights_decide_nothing_the_first_question_is_shown() -> None:
     problems = pl.DataFrame(
         {"problem_id": ["a"], "question": ["f?"], "reference": [None]},

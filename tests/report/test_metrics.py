@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from vr.report import metrics, results_table
 from vr.settings.params import Report
@@ -59,6 +60,20 @@ def test_details_hold_the_scores_of_each_kind_and_what_was_not_judged():
     assert found["outcome"] == {RIGHT: 2, "crashed": 2, "timeout": 1, WRONG: 1}
 
 
+def test_an_evaluation_of_which_nothing_is_judged_is_named_with_its_reason():
+    found = evals({"a": ["unparsable_reference"] * 2, "b": ["timeout"]}).with_columns(detail=pl.lit("no letter"))
+    with pytest.raises(ValueError) as error:
+        metrics.require_judged(found, "evals/base/b.parquet")
+    assert str(error.value) == (
+        "evals/base/b.parquet: of 3 responses none is judged (unparsable_reference 2, timeout 1), the first: no letter"
+    )
+
+
+@pytest.mark.parametrize("outcome", ["no_answer", "wrong", "not_run"])
+def test_an_evaluation_that_was_judged_or_was_not_to_be_judged_may_stand(outcome):
+    metrics.require_judged(evals({"a": ["crashed", outcome]}).with_columns(detail=pl.lit("")), "b")
+
+
 def test_details_count_which_part_of_the_response_was_judged():
     parts = {"solution": 3, "box": 2, "response": 1, "nothing": 4}
     frames = [evals({part: [WRONG] * n}, judged=part) for part, n in parts.items()]
@@ -75,6 +90,18 @@ def test_the_table_shows_percent_with_intervals_and_a_signed_gain():
     lines = results_table.markdown(both()).splitlines()
     assert "| b         | initial             | 0.0    | 0.0 to 0.0" in lines[2]
     assert "| +100.0 | +100.0 to +100.0 |" in lines[4]
+
+
+def test_the_table_shows_how_far_unjudged_answers_could_move_a_score():
+    of = {("initial", "b"): evals({"a": [WRONG, "crashed"]}), ("final", "b"): evals({"a": [RIGHT, WRONG]})}
+    lines = results_table.markdown(metrics.headlines(of, settings(1))).splitlines()
+    assert lines[0].split(" | ")[-1] == "unjudged wrong to right |"
+    # 0 of 1 is judged right, 0 or 1 of 2 could be; 1/2 - 1/2 and 1/2 - 0
+    assert [line.split(" | ")[-1].strip(" |") for line in lines[2:]] == ["0.0 to 50.0", "", "+0.0 to +50.0"]
+
+
+def test_where_all_is_judged_the_table_has_no_column_for_what_is_not():
+    assert "unjudged" not in results_table.markdown(both())
 
 
 def test_a_model_of_which_nothing_was_judged_is_shown_as_such():

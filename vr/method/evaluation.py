@@ -1,7 +1,8 @@
 """Avg@n and Pass@k on held-out questions, with bootstrap intervals over questions (method step 8; App. D).
 
 An answer that the checker could not judge is neither right nor wrong: n is the number of judged answers of a question.
-A question without judged answers is left out and counted.
+A question without judged answers is left out and counted. By how much such answers could move a score is said beside
+it (unjudged.py).
 Not here: sampling and judging (stages/evaluate.py), files and tables of results (vr/report).
 Q questions, B bootstrap resamples.
 """
@@ -13,8 +14,8 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from vr.method.unjudged import score_range, tally
 from vr.tables.schemas import Evals
-from vr.tables.vocabulary import JUDGED
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -38,17 +39,9 @@ def per_question(evals: dy.DataFrame[Evals]) -> pl.DataFrame:
     Returns:
         Q rows, sorted: problem_id, verifier, n (judged answers), c (right answers), unjudged, response_tokens (mean).
     """
-    outcome = pl.col("outcome").cast(pl.String)
-    return (
-        evals.group_by("problem_id", "verifier")
-        .agg(
-            n=outcome.is_in(JUDGED).sum().cast(pl.Int64),
-            c=(outcome == "correct").sum().cast(pl.Int64),
-            unjudged=(~outcome.is_in(JUDGED)).sum().cast(pl.Int64),
-            response_tokens=pl.col("response_tokens").mean(),
-        )
-        .sort("problem_id")
-    )
+    key = ("problem_id", "verifier")
+    lengths = evals.group_by(key).agg(pl.col("response_tokens").mean())
+    return tally(evals, key).join(lengths, on=key, validate="1:1", maintain_order="left")
 
 
 def headline(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int, seed: int) -> dict[str, Any]:
@@ -59,7 +52,8 @@ def headline(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int,
         pass_at: the k; a k above the smallest n is left out.
 
     Returns:
-        avg_at_n, ci_low, ci_high, n (the smallest), questions (all), pass_at_k; only `questions` where none is judged.
+        avg_at_n, ci_low, ci_high, n (the smallest), questions (all), pass_at_k; with unjudged answers also
+        avg_at_n_at_least, avg_at_n_at_most. Only `questions` where none is judged.
     """
     judged = questions.filter(pl.col("n") > 0)
     if judged.is_empty():
@@ -72,10 +66,19 @@ def headline(questions: pl.DataFrame, *, pass_at: Sequence[int], bootstrap: int,
         "avg_at_n": float(score_Q.mean()),
         "ci_low": low,
         "ci_high": high,
+        **_range_of(questions),
         "n": n_min,
         "questions": questions.height,
         "pass_at_k": {str(k): float(np.mean([pass_at_k(n, c, k) for n, c in counts])) for k in pass_at if k <= n_min},
     }
+
+
+def _range_of(questions: pl.DataFrame) -> dict[str, float]:
+    """Avg@n whatever the verdicts on the unjudged answers: avg_at_n_at_least, avg_at_n_at_most; empty without any."""
+    if not questions["unjudged"].sum():
+        return {}
+    low, high = score_range(questions)
+    return {"avg_at_n_at_least": low, "avg_at_n_at_most": high}
 
 
 def unjudged(questions: pl.DataFrame) -> dict[str, int]:
@@ -93,7 +96,8 @@ def difference(one: pl.DataFrame, other: pl.DataFrame, *, bootstrap: int, seed: 
         one, other: rows of `per_question`; a question that only one of them has judged answers for is left out.
 
     Returns:
-        avg_at_n, ci_low, ci_high, questions (that were compared); only `questions` where that is 0.
+        avg_at_n, ci_low, ci_high, questions (that were compared); with unjudged answers also avg_at_n_at_least,
+        avg_at_n_at_most, over all questions. Only `questions` where that is 0.
     """
     judged = pl.col("n") > 0
     pairs = one.filter(judged).join(other.filter(judged), on="problem_id", how="inner", validate="1:1")
@@ -101,7 +105,21 @@ def difference(one: pl.DataFrame, other: pl.DataFrame, *, bootstrap: int, seed: 
         return {"questions": 0}
     difference_Q = (pairs["c"] / pairs["n"] - pairs["c_right"] / pairs["n_right"]).to_numpy()
     low, high = bootstrap_interval(difference_Q, bootstrap, seed)
-    return {"avg_at_n": float(difference_Q.mean()), "ci_low": low, "ci_high": high, "questions": pairs.height}
+    return {
+        "avg_at_n": float(difference_Q.mean()),
+        "ci_low": low,
+        "ci_high": high,
+        **_range_of_difference(one, other),
+        "questions": pairs.height,
+    }
+
+
+def _range_of_difference(one: pl.DataFrame, other: pl.DataFrame) -> dict[str, float]:
+    """As `_range_of`: the least gain is that of a model whose unjudged answers are wrong over one whose are right."""
+    if not pl.concat([one["unjudged"], other["unjudged"]]).sum():
+        return {}
+    (least, most), (other_least, other_most) = score_range(one), score_range(other)
+    return {"avg_at_n_at_least": least - other_most, "avg_at_n_at_most": most - other_least}
 
 
 def bootstrap_interval(values_Q: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:

@@ -1,12 +1,13 @@
 """Verdicts on sampled text: which part of it is judged, by which verifier, against which reference.
 
-The verifiers (vr/verify) know no table. Each function here gives the rows of some indices, in their order, which is
-what vr/execution/resume.py asks for.
+The verifiers (vr/verify) know no table. `answers` and `responses` give the rows of some indices, which is what
+vr/execution/resume.py asks for: in their order, but last those on which the checker failed. Too many failures are an
+error before any of them is given: so none is saved, what was judged stays, and the next run judges the others again.
 """
 
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,6 +24,13 @@ logger = logging.getLogger(__name__)
 QUESTION = ("verifier", "reference", "tests")
 """Columns of a question that its verifier needs."""
 Verdicts = Iterator[tuple[int, dict[str, Any]]]
+CHECKER_FAILED = ("crashed", "timeout")
+"""Outcomes that say something about the checker and the machine alone."""
+_TOLERATED_SHARE = 0.01
+"""Of a table's rows. Where the checker fails on more, the machine or the installation is at fault, and a score without
+those rows could be off by as much as the differences between models that are reported."""
+_TOLERATED_ROWS = 1
+"""In a small table one accident of the machine is more than that share."""
 
 
 def answers(answers: pl.DataFrame, indices: Sequence[int], machine: Machine) -> Verdicts:
@@ -36,10 +44,13 @@ def answers(answers: pl.DataFrame, indices: Sequence[int], machine: Machine) -> 
         row = answers.row(index, named=True)
         return _task(row, row["text"] if row["finish"] == "marker" else None)
 
-    keys = answers.select(ANSWER_KEY)
-    verdicts = _verdicts(map(task, indices), len(indices), set(answers["verifier"]), machine)
-    for index, verdict in zip(indices, verdicts, strict=True):
-        yield index, keys.row(index, named=True) | asdict(verdict)
+    def rows() -> Verdicts:
+        keys = answers.select(ANSWER_KEY)
+        verdicts = _verdicts(map(task, indices), len(indices), set(answers["verifier"]), machine)
+        for index, verdict in zip(indices, verdicts, strict=True):
+            yield index, keys.row(index, named=True) | asdict(verdict)
+
+    return _failures_last(rows(), answers.height, ANSWER_KEY)
 
 
 def responses(
@@ -62,11 +73,14 @@ def responses(
         text, parts[index] = judged_part(drawn["text"][index], complete=complete, boxed_without_solution=boxed)
         return _task(asked.row(index, named=True), text)
 
-    keys = asked.select("problem_id", "sample", "verifier")
-    verdicts = _verdicts(map(task, indices), len(indices), set(kinds), machine)
-    for index, verdict in zip(indices, verdicts, strict=True):
-        row = keys.row(index, named=True) | drawn.row(index, named=True)
-        yield index, row | {"judged": parts.pop(index), "outcome": verdict.outcome, "detail": verdict.detail}
+    def rows() -> Verdicts:
+        keys = asked.select("problem_id", "sample", "verifier")
+        verdicts = _verdicts(map(task, indices), len(indices), set(kinds), machine)
+        for index, verdict in zip(indices, verdicts, strict=True):
+            row = keys.row(index, named=True) | drawn.row(index, named=True)
+            yield index, row | {"judged": parts.pop(index), "outcome": verdict.outcome, "detail": verdict.detail}
+
+    return _failures_last(rows(), asked.height, ("problem_id", "sample"))
 
 
 def self_check(questions: pl.DataFrame, machine: Machine) -> pl.DataFrame:
@@ -86,6 +100,38 @@ def log_self_check(checked: pl.DataFrame) -> None:
     logger.info("own solutions: %d of %d correct", checked.height - failed.height, checked.height)
     if failed.height:
         logger.warning("%d not accepted by their own verifier, the first: %s", failed.height, failed.row(0))
+
+
+def _failures_last(rows: Verdicts, total: int, key: Sequence[str]) -> Verdicts:
+    """The rows as they come, but those on which the checker failed at the end, if they are few.
+
+    Args:
+        total: rows of the whole table, of which these may be a part.
+        key: columns that name a row.
+
+    Raises:
+        RuntimeError: the checker failed on too many rows.
+    """
+    failed: list[tuple[int, dict[str, Any]]] = []
+    for index, row in rows:
+        if row["outcome"] not in CHECKER_FAILED:
+            yield index, row
+            continue
+        failed.append((index, row))
+        if len(failed) > max(_TOLERATED_ROWS, _TOLERATED_SHARE * total):
+            raise RuntimeError(
+                f"{_failures_in_words([row for _, row in failed], total, key)}. That is too many, so judging stopped."
+                " What was judged is kept; the next run goes on and judges these again"
+            )
+    if failed:
+        logger.warning("%s", _failures_in_words([row for _, row in failed], total, key))
+    yield from failed
+
+
+def _failures_in_words(failed: Sequence[Mapping[str, Any]], total: int, key: Sequence[str]) -> str:
+    counts = ", ".join(f"{outcome} {n}" for outcome, n in Counter(row["outcome"] for row in failed).most_common())
+    first = f"{ ({name: failed[0][name] for name in key}) }: {failed[0]['detail']}"
+    return f"the checker failed on {len(failed)} of {total} answers ({counts}), the first: {first}"
 
 
 def _task(question: Mapping[str, Any], answer: str | None) -> verify.Task:

@@ -14,6 +14,7 @@ from vr.method import seed_tables
 from vr.tables import parquet, schemas
 from vr.tables.schemas import Problems, Traces, Weights
 from vr.tables.vocabulary import TRACE_KEY
+from vr.verify.printable import visible
 
 _WIDTH = 100  # characters of a line of a trace
 
@@ -21,7 +22,7 @@ _WIDTH = 100  # characters of a line of a trace
 def question_text(
     problems: dy.DataFrame[Problems], traces: dy.DataFrame[Traces], weights: dy.DataFrame[Weights]
 ) -> str:
-    """The question, its reference, and a block for each trace; the chosen one has a star.
+    """The question, its reference, and a block for each trace; the chosen one has a star. No control characters.
 
     Args:
         problems: problem_id, question, reference.
@@ -32,7 +33,8 @@ def question_text(
     problem = problems.filter(problem_id=problem_id).row(0, named=True)
     rows = weights.filter(problem_id=problem_id).join(traces, on=TRACE_KEY, validate="1:1").sort("seed")
     reference = f" (answer: {problem['reference']})" if problem["reference"] else ""
-    return "\n".join([f"{problem['question']}{reference}", *(_trace(row) for row in rows.iter_rows(named=True))])
+    question = "\n".join(map(visible, f"{problem['question']}{reference}".splitlines()))
+    return "\n".join([question, *(_trace(row) for row in rows.iter_rows(named=True))])
 
 
 def _telling_question(weights: dy.DataFrame[Weights]) -> str:
@@ -49,7 +51,7 @@ def _trace(row: dict[str, object]) -> str:
     numbers = (("log ratio", row["log_ratio"]), ("log likelihood", row["log_likelihood"]))
     shown = [f"{name} {value:+.3f}" for name, value in numbers if isinstance(value, float)]
     why = [str(row["reason"]).replace("_", " ")] if row["reason"] else []
-    lines = [line[:_WIDTH] for line in str(row["text"]).strip().splitlines() if line.strip()]
+    lines = [visible(line[:_WIDTH])[:_WIDTH] for line in str(row["text"]).strip().splitlines() if line.strip()]
     star = "*" if row["chosen"] else " "
     head = f"{star} seed {row['seed']}  weight {row['weight']:.3f}   {', '.join([*shown, *why])}"
     return "\n".join([head, *(f"      {line}" for line in lines)])

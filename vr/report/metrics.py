@@ -15,6 +15,7 @@ import polars as pl
 from vr.method import evaluation
 from vr.settings.params import Report
 from vr.tables.schemas import Evals
+from vr.tables.vocabulary import JUDGED
 
 EvalsOf = Mapping[tuple[str, str], dy.DataFrame[Evals]]
 """The evaluation of each (model, benchmark)."""
@@ -22,9 +23,28 @@ Headlines = dict[str, dict[str, dict[str, Any]]]
 """`<benchmark>.<model>` and their numbers."""
 
 
+def require_judged(evals: dy.DataFrame[Evals], name: str) -> None:
+    """Refuse an evaluation that says nothing of its model. One that was not to be judged (kind `none`) may stand.
+
+    Args:
+        evals: at least one row: outcome, detail.
+        name: of the table, for messages.
+
+    Raises:
+        ValueError: no response was judged.
+    """
+    outcome = evals["outcome"].cast(pl.String)
+    if not outcome.is_in((*JUDGED, "not_run")).any():
+        found = ", ".join(f"{value} {n}" for value, n in counts(outcome).items())
+        raise ValueError(
+            f"{name}: of {evals.height} responses none is judged ({found}), the first: {evals['detail'][0]}"
+        )
+
+
 def headlines(evals: EvalsOf, settings: Report) -> Headlines:
     """`<benchmark>.<model>`: avg_at_n, ci_low, ci_high, n, questions, pass_at_k; and `final_minus_initial`.
 
+    Where answers are not judged also avg_at_n_at_least and avg_at_n_at_most: Avg@n whatever their verdicts would be.
     The difference is there for each benchmark on which the models `final` and `initial` were both evaluated.
     """
     questions = {key: evaluation.per_question(frame) for key, frame in evals.items()}

@@ -42,21 +42,38 @@ def write(
 
     Raises:
         ValueError: a weighed trace is missing from another table of `traces`.
+        OSError: a file cannot be written (a full disk). All files are then as before.
     """
     headlines = metrics.headlines(evals, settings)
+    pass_at_k = figures.pass_at_k_points(headlines)
     points, plotted = figures.trace_points(traces, settings.seed)
-    with atomic_folder(places.plots) as folder:
-        pass_at_k = figures.pass_at_k_points(headlines)
-        pass_at_k.write_csv(folder / "pass_at_k.csv")
-        (folder / "pass_at_k.svg").write_text(pass_at_k_svg(pass_at_k))
-        points.write_csv(folder / "traces.csv")
-        figures.ess_histogram(traces.weights).write_csv(folder / "effective_sample_size.csv")
-    _write_json(headlines, places.metrics)
-    found = {"evals": metrics.details(evals, settings), "weights": summary(traces.weights), "figure_4": plotted}
-    _write_json(found, places.details)
+    details = {"evals": metrics.details(evals, settings), "weights": summary(traces.weights), "figure_4": plotted}
+    files = {
+        "pass_at_k.csv": pass_at_k.write_csv(),
+        "pass_at_k.svg": pass_at_k_svg(pass_at_k),
+        "traces.csv": points.write_csv(),
+        "effective_sample_size.csv": figures.ess_histogram(traces.weights).write_csv(),
+    }
+    _write_all(places, _json(headlines), _json(details), files)
     return headlines
 
 
-def _write_json(value: Any, path: Path) -> None:
-    with atomic_file(path) as part:
-        part.write_text(json.dumps(value, indent=2) + "\n")
+def _write_all(places: Places, headlines: str, details: str, files: dict[str, str]) -> None:
+    """Write everything, and only then put it in its places."""
+    try:
+        with (
+            atomic_file(places.metrics) as of_headlines,
+            atomic_file(places.details) as of_details,
+            atomic_folder(places.plots) as of_files,
+        ):
+            of_headlines.write_text(headlines)
+            of_details.write_text(details)
+            for name, text in files.items():
+                (of_files / name).write_text(text)
+    except OSError as error:
+        where = f"{places.metrics}, {places.details} and {places.plots}"
+        raise OSError(f"the report ({where}) cannot be written: {error}") from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
