@@ -1,12 +1,14 @@
 """The command for people: what it prints and its exit status."""
 
+import io
 import json
 import subprocess
 import sys
 
 import pytest
 
-from vr.verify.__main__ import main
+from vr.verify import Verdict
+from vr.verify.__main__ import _kind_of, main
 from vr.verify.sandbox import isolation
 from vr.verify.sandbox.isolation import LEVELS, Probe, probe
 
@@ -63,9 +65,43 @@ def test_program_prints_the_verdict(capsys, tmp_path, code, tests, status, print
     assert printed in capsys.readouterr().out
 
 
-def test_a_missing_file_is_an_error_in_words(capsys, tmp_path):
-    assert main(["program", str(tmp_path / "none.py"), "--tests", str(tmp_path / "t.json")]) == 2
-    assert "error:" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("tests", "kind"),
+    [
+        ('{"inputs": ["1"], "outputs": ["1"]}', "stdin"),
+        ('{"inputs": [[1]], "outputs": [1], "fn_name": "f"}', "call"),
+        ('{"asserts": "assert candidate(1) == 1", "fn_name": "f"}', "asserts"),
+        ("[1]", "stdin"),
+        ("[" * 100_000, "stdin"),
+        ("", "stdin"),
+    ],
+)
+def test_the_tests_say_which_kind_judges_a_program(tests, kind):
+    assert _kind_of(tests) == kind
+
+
+def test_a_missing_file_is_an_error_in_one_line_without_control_characters(capsys, tmp_path):
+    assert main(["program", str(tmp_path / "none\x1b[2J.py"), "--tests", str(tmp_path / "t.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and r"none\x1b[2J.py" in line
+
+
+def test_a_checker_that_cannot_work_is_an_error_in_words(capsys, monkeypatch):
+    def verify(_tasks, **_options):
+        raise RuntimeError("the verification forkserver has ended (status -9)")
+
+    monkeypatch.setattr("vr.verify.__main__.verify", verify)
+    assert main(["math", "--gold", "3", "--answer", "3"]) == 2
+    assert capsys.readouterr().err == "error: the verification forkserver has ended (status -9)\n"
+
+
+def test_a_detail_is_printed_without_control_characters_whatever_the_terminal_knows(monkeypatch):
+    verdict = Verdict("wrong", "NameError: \ud800\x1b[2Jé", 0.0, 0.0, "worker")
+    monkeypatch.setattr("vr.verify.__main__.verify", lambda _tasks, **_options: iter([verdict]))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["math", "--gold", "3", "--answer", "3"]) == 1
+    sys.stdout.flush()
+    assert rb"detail: NameError: \ud800\x1b[2J\xe9" in sys.stdout.buffer.getvalue()
 
 
 @pytest.mark.usefixtures("open_pool")

@@ -1,9 +1,10 @@
 """The command for people: `python -m vr.verify program|math|choice|selfcheck`.
 
-Prints the verdict and why. Exit status: 0 correct, 1 wrong or no answer, 2 not judged.
+Prints the verdict and why, without control characters. Exit status: 0 correct, 1 wrong or no answer, 2 not judged.
 """
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from vr.tables.vocabulary import JUDGED
 from vr.verify import selfcheck
 from vr.verify.api import verify
 from vr.verify.extract import final_answer
+from vr.verify.printable import visible
 from vr.verify.sandbox import isolation
 from vr.verify.types import Task, Verdict
 
@@ -22,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; None: that of this process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a detail may hold any letter, a terminal may not
     options = _parser().parse_args(arguments)
     if options.command == "selfcheck":
         for line in selfcheck.report():
@@ -33,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         if unsafe:
             _warn_of_what_is_open()
         verdict = next(iter(verify([task], workers=1, allow_unsafe=unsafe)))
-    except (OSError, isolation.IsolationUnavailableError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (OSError, RuntimeError) as error:
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
     _print_verdict(verdict)
     return 0 if verdict.outcome == "correct" else 1 if verdict.outcome in JUDGED else 2
@@ -49,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     program = commands.add_parser("program", help="run a program on tests in the sandbox")
     program.add_argument("file", type=Path, help="a Python file, or a solution with a fenced block")
-    program.add_argument("--tests", type=Path, required=True, help="JSON: inputs, outputs and, for calls, fn_name")
+    program.add_argument("--tests", type=Path, required=True, help="JSON: inputs and outputs, or asserts; and fn_name")
     program.add_argument("--allow-unsafe-execution", action="store_true", help="run even without any isolation")
     for name, text in (("math", "compare a mathematical answer"), ("choice", "compare a letter from A to J")):
         command = commands.add_parser(name, help=text)
@@ -60,15 +64,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _program_task(options: argparse.Namespace) -> Task:
-    """The task of `program`: call tests where the tests name a function, else stdin tests."""
+    """The task of `program`: asserts where the tests have them, calls where they name a function, else stdin tests."""
     code = options.file.read_text(encoding="utf-8", errors="surrogateescape")
     tests = options.tests.read_text(encoding="utf-8", errors="surrogateescape")
     answer = code if "```" in code else f"```python\n{code}\n```"
+    return Task(_kind_of(tests), answer, None, tests)
+
+
+def _kind_of(tests: str) -> str:
+    """The kind that judges by these tests; `stdin`, which will say what is wrong with them, where they are no tests."""
     try:
-        is_call = bool(json.loads(tests).get("fn_name"))
-    except (ValueError, AttributeError, RecursionError):
-        is_call = False
-    return Task("call" if is_call else "stdin", answer, None, tests)
+        keys = dict(json.loads(tests))
+    except (ValueError, TypeError, RecursionError):
+        return "stdin"
+    return "asserts" if keys.get("asserts") else "call" if keys.get("fn_name") else "stdin"
 
 
 def _answer_task(options: argparse.Namespace) -> Task:
