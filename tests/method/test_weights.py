@@ -28,13 +28,15 @@ PLAIN = {
 def weigh(rows: list[dict], *, source: str = "s", **changes) -> pl.DataFrame:
     """Weigh the traces of question q, given as dicts of what differs from PLAIN; the settings' seeds are theirs."""
     rows = [PLAIN | {"seed": i} | row for i, row in enumerate(rows)]
-    rows = [{"q_tokens": row["trace_tokens"]} | row for row in rows]
+    rows = [{"q_tokens": row["trace_tokens"], "pi_tokens": row["trace_tokens"]} | row for row in rows]
     frame = pl.DataFrame(rows, schema_overrides={"seed": pl.Int32, "l": pl.Float64, "pi": pl.Float64, "q": pl.Float64})
     seeds = changes.pop("seeds", sorted(frame["seed"].unique()))
     return weights.weigh(
         pl.DataFrame({"problem_id": ["q"], "source": [source]}),
         frame.select(*TRACE_KEY, "trace_tokens", "finish"),
-        frame.select(*TRACE_KEY, "trace_tokens", trace_logp_sum="pi", answer_logp_sum="y", answer_tokens="y_tokens"),
+        frame.select(
+            *TRACE_KEY, trace_tokens="pi_tokens", trace_logp_sum="pi", answer_logp_sum="y", answer_tokens="y_tokens"
+        ),
         frame.select(*TRACE_KEY, trace_tokens="q_tokens", trace_logp_sum="q"),
         frame.select(*TRACE_KEY, "reason", log_likelihood="l"),
         Weigh(**SETTINGS | {"seeds": seeds, "K": len(seeds)} | changes),
@@ -61,14 +63,22 @@ def test_both_models_the_same_give_a_ratio_of_exactly_zero():
 
 
 def test_template_b_refuses_traces_of_which_the_models_scored_different_numbers_of_tokens_and_names_one():
-    rows = [{}, {"trace_tokens": 3, "q_tokens": 4}]
-    with pytest.raises(ValueError, match=r"of 1 trace.*'problem_id': 'q', 'seed': 1, 'n_initial': 3, 'n_proposal': 4"):
+    rows = [{}, {"trace_tokens": 4, "pi_tokens": 3}]
+    first = r"1 trace\(s\) with different.*'problem_id': 'q', 'seed': 1, 'n_initial': 3, 'n_proposal': 4"
+    with pytest.raises(ValueError, match=first):
         weigh(rows)
+
+
+@pytest.mark.parametrize("template", ["A", "B"])
+def test_a_trace_with_another_number_of_tokens_than_its_proposal_scored_is_refused_and_named(template):
+    rows = [{}, {"trace_tokens": 5, "pi_tokens": 4, "q_tokens": 4}]
+    with pytest.raises(ValueError, match=r"1 trace.*'problem_id': 'q', 'seed': 1, 'trace_tokens': 5, 'n_proposal': 4"):
+        weigh(rows, template=template)
 
 
 def test_template_a_divides_by_the_tokens_of_the_trace_as_pi_writes_it():
     # (-6 + 2) / 4, though q's end marker makes its trace 5 tokens
-    result = weigh([{"trace_tokens": 4, "q_tokens": 5, "pi": -6.0, "q": -2.0}], template="A")
+    result = weigh([{"trace_tokens": 5, "pi_tokens": 4, "pi": -6.0, "q": -2.0}], template="A")
     assert result["log_ratio"].to_list() == [-1.0]
 
 

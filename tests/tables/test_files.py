@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vr.tables.files import atomic_file, atomic_folder
+from vr.tables.files import atomic_file, atomic_folder, require_writable
 
 LIVE = os.getppid()
 
@@ -135,3 +135,30 @@ def test_a_name_with_signs_of_a_pattern_is_a_plain_name(tmp_path, dead):
     with atomic_file(tmp_path / "[a]*") as part:
         part.touch()
     assert names(tmp_path) == sorted([f".a.{dead}.part", "[a]*"])
+
+
+def test_what_can_be_written_is_not_made_by_asking(tmp_path):
+    (tmp_path / "old.parquet").touch()
+    (tmp_path / "model").mkdir()
+    for name in ("old.parquet", "model", "new/folder/table.parquet", "new/model"):
+        require_writable(tmp_path / name)
+    assert names(tmp_path) == ["model", "old.parquet"]
+
+
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "data").touch()
+    with pytest.raises(OSError, match=r"data/traces/seed=0\.parquet: cannot be written: .*data is no folder"):
+        require_writable(tmp_path / "data" / "traces" / "seed=0.parquet")
+
+
+def test_a_table_in_whose_place_a_folder_stands_is_refused(tmp_path):
+    (tmp_path / "weights.parquet").mkdir()
+    with pytest.raises(OSError, match=r"weights\.parquet: cannot be written: a folder stands there"):
+        require_writable(tmp_path / "weights.parquet")
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "new/table.parquet"])
+def test_an_output_in_a_read_only_folder_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or not mode & os.W_OK)  # root may all
+    with pytest.raises(OSError, match=rf"{name}: cannot be written: the folder {tmp_path} is read-only"):
+        require_writable(tmp_path / name)

@@ -22,8 +22,16 @@ def likelihood_of(*problem_ids: str) -> pl.DataFrame:
 
 def test_the_seed_of_a_table_stands_in_its_name():
     assert keys.seed_of("data/traces/posterior/seed=12.parquet") == 12
-    with pytest.raises(ValueError, match=r"seed=N\.parquet"):
-        keys.seed_of("data/traces/12.parquet")
+    assert keys.seed_of("seed=2147483647.parquet") == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    "name", ["12.parquet", "seed=.parquet", "seed=-1.parquet", "seed=1.5.parquet", "seed=1", "seed=².parquet",
+             "seed=2147483648.parquet", "seed=99999999999.parquet", f"seed={'9' * 5000}.parquet"]
+)  # fmt: skip
+def test_a_table_whose_name_is_no_seed_or_one_that_no_column_holds_is_refused(name):
+    with pytest.raises(ValueError, match=r"should be seed=N\.parquet with N below 2147483648"):
+        keys.seed_of(f"data/traces/{name}")
 
 
 def test_the_proposal_of_a_table_is_the_name_of_its_folder():
@@ -53,10 +61,13 @@ def test_the_problems_of_a_subset_come_in_the_order_of_the_problems(tmp_path):
     assert batches == [["1", "2"], [], ["7"], []]
 
 
-def test_a_subset_of_a_table_without_rows_is_empty(tmp_path):
-    parquet.write_batches([], tmp_path / "problems", schemas.Problems)
-    parquet.write_batches([], tmp_path / "subset", schemas.Subset)
-    assert keys.problems_of(tmp_path / "problems", tmp_path / "subset").height == 0
+@pytest.mark.parametrize("empty", ["problems", "subset"])
+def test_problems_without_rows_are_an_error_that_names_the_file(tmp_path, empty):
+    problems, subset = tables_of(tmp_path, 3, ["2"])
+    parquet.write_batches([], tmp_path / empty, schemas.Problems if empty == "problems" else schemas.Subset)
+    for find in (keys.problems_of, keys.problem_batches_of):
+        with pytest.raises(ValueError, match=f"{empty}: the table has no rows"):
+            find(problems, subset)
 
 
 def test_a_problem_of_a_subset_that_is_missing_is_an_error_with_its_key(tmp_path):
@@ -121,6 +132,6 @@ def test_a_table_that_lacks_a_column_or_repeats_a_key_is_refused_when_it_is_open
         keys.ByProblem(tmp_path / "twice", schemas.Likelihood, ("problem_id", "seed"))
 
 
-def test_a_table_without_rows_has_none_for_any_problem(tmp_path):
-    parquet.write_batches([], tmp_path / "none", schemas.Likelihood)
-    assert keys.ByProblem(tmp_path / "none", schemas.Likelihood, ("problem_id",)).rows(["a"]).height == 0
+def test_answers_without_rows_have_none_for_any_problem(tmp_path):
+    parquet.write_batches([], tmp_path / "none", schemas.Answers)
+    assert keys.ByProblem(tmp_path / "none", schemas.Answers, ("problem_id",)).rows(["a"]).height == 0

@@ -1,7 +1,10 @@
 """Tables say what is wrong with them, and are never half written."""
 
 import errno
+import math
 import os
+import re
+from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -161,10 +164,120 @@ def test_a_table_in_pieces_is_the_table_in_one_and_is_read_a_row_group_at_a_time
     assert cut.equals(whole.select(columns))
 
 
-def test_a_table_without_rows_keeps_its_columns(tmp_path):
-    parquet.write_batches([], tmp_path / "none", schemas.Likelihood)
-    assert parquet.read(tmp_path / "none", schemas.Likelihood).equals(likelihood_of())
-    assert list(parquet.read_batches(tmp_path / "none", schemas.Likelihood)) == []
+def test_a_table_that_may_be_empty_keeps_its_columns(tmp_path):
+    parquet.write_batches([], tmp_path / "none", schemas.Answers)
+    assert parquet.read(tmp_path / "none", schemas.Answers).equals(schemas.Answers.create_empty())
+    assert list(parquet.read_batches(tmp_path / "none", schemas.Answers)) == []
+
+
+@pytest.mark.parametrize("schema", [schemas.Problems, schemas.Subset, schemas.Traces, schemas.Weights, schemas.Final])
+def test_a_table_that_has_rows_whenever_it_is_right_is_refused_without(tmp_path, schema):
+    parquet.write_batches([], tmp_path / "none", schema)
+    for read in (parquet.read, parquet.read_batches):
+        with pytest.raises(ValueError, match="none: the table has no rows"):
+            read(tmp_path / "none", schema)
+
+
+def trace_of(**changes) -> pl.DataFrame:
+    """One row of schemas.Traces, 3 tokens long."""
+    row = {"problem_id": "a", "seed": 0, "trace_ids": [5, 6, 7], "trace_tokens": 3, "thought_tokens": 2, "text": "t",
+           "finish": "marker", "trace_logps": [-1.0, -1.0, -1.0]}  # fmt: skip
+    return pl.DataFrame([row | changes])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "dtype", "message"),
+    [
+        ("seed", "0", pl.String, "column 'seed' is String, not Int32"),
+        ("seed", 0.0, pl.Float64, "column 'seed' is Float64, not Int32"),
+        ("seed", True, pl.Boolean, "column 'seed' is Boolean, not Int32"),
+        ("seed", 2**31, pl.Int64, "column 'seed' is Int64, not Int32"),
+        ("seed", None, pl.Null, "seed: nullability"),
+        ("seed", [0], pl.List(pl.Int32), r"column 'seed' is List\(Int32\), not Int32"),
+        ("problem_id", 7, pl.Int64, "column 'problem_id' is Int64, not String"),
+        ("problem_id", b"a", pl.Binary, "column 'problem_id' is Binary, not String"),
+        ("trace_ids", "5 6 7", pl.String, r"column 'trace_ids' is String, not List\(Int32\)"),
+        ("trace_ids", 5, pl.Int32, r"column 'trace_ids' is Int32, not List\(Int32\)"),
+        ("trace_ids", ["5"], pl.List(pl.String), r"column 'trace_ids' is List\(String\), not List\(Int32\)"),
+        ("trace_ids", [5, -6, 7], pl.List(pl.Int64), "trace_ids: inner_min"),
+        ("trace_ids", [5, None, 7], pl.List(pl.Int64), "trace_ids: inner_nullability"),
+        ("trace_ids", [5, 2**31, 7], pl.List(pl.Int64), r"column 'trace_ids' is List\(Int64\), not List\(Int32\)"),
+        ("trace_tokens", 4, pl.Int64, "trace_tokens_counts_trace_ids.*'problem_id': 'a'"),
+        ("trace_tokens", "3", pl.String, "column 'trace_tokens' is String, not Int32"),
+        ("thought_tokens", 4, pl.Int64, "thought_tokens_are_among_the_trace_tokens.*'problem_id': 'a'"),
+        ("finish", "stop", pl.String, "column 'finish' is String, not Enum.*stop"),
+        ("finish", 0, pl.Int64, "column 'finish' is Int64, not Enum"),
+        ("trace_logps", [-1.0, math.nan, -1.0], pl.List(pl.Float64), "trace_logps: inner_nan"),
+        ("trace_logps", [-1.0, -math.inf, -1.0], pl.List(pl.Float64), "trace_logps: inner_inf"),
+        ("trace_logps", [-1, -1, -1], pl.List(pl.Int64), r"column 'trace_logps' is List\(Int64\), not List\(Float32\)"),
+        ("trace_logps", [-0.1, -1.0, -1.0], pl.List(pl.Float64), r"not List\(Float32\) \(values would change\)"),
+    ],
+)
+def test_a_column_of_another_kind_or_a_wrong_value_is_refused_in_one_line_by_its_name(
+    tmp_path, column, value, dtype, message
+):
+    path = tmp_path / "traces.parquet"
+    trace_of().with_columns(pl.Series(column, [value], dtype=dtype)).write_parquet(path)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: .*{message}") as caught:
+        parquet.read(path, schemas.Traces)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rule_over_several_columns_holds_wherever_all_of_them_are_read(tmp_path):
+    path = tmp_path / "traces.parquet"
+    trace_of(trace_tokens=4).write_parquet(path)
+    with pytest.raises(ValueError, match="trace_tokens_counts_trace_ids"):
+        parquet.read(path, schemas.Traces, ("problem_id", "seed", "trace_ids", "trace_tokens"))
+    assert parquet.read(path, schemas.Traces, ("problem_id", "seed", "trace_tokens")).height == 1
+
+
+def written(path: Path) -> bytes:
+    """A table as it is written, of 30 traces of which no two are alike."""
+    rows = [
+        trace_of(problem_id=f"q{n}", trace_ids=[n, n * n, 7], text=f"text {n}", trace_logps=[-n / 8, -1.0, 0.0])
+        for n in range(30)
+    ]
+    parquet.write(pl.concat(rows), path, schemas.Traces)
+    return path.read_bytes()
+
+
+def test_a_flipped_bit_never_changes_what_is_read(tmp_path):
+    path = tmp_path / "traces.parquet"
+    good, whole = written(path), parquet.read(path, schemas.Traces)
+    messages = []
+    for place in range(0, len(good), 11):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
+        try:
+            assert parquet.read(path, schemas.Traces).equals(whole), place
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > len(good) / 11 / 2
+    assert all(message.startswith(f"{path}: ") and "\n" not in message for message in messages)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 4, 100, -1, -4, -8, -200])
+def test_a_file_that_was_cut_short_is_refused_in_one_line(tmp_path, kept):
+    path = tmp_path / "traces.parquet"
+    path.write_bytes(written(path)[:kept])
+    for read in (parquet.read, parquet.read_batches):
+        with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: not a readable Parquet file") as caught:
+            read(path, schemas.Traces)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_page_that_is_damaged_is_found_when_its_row_group_is_read(tmp_path):
+    path = tmp_path / "traces.parquet"
+    good = written(path)
+    begin = pq.read_metadata(path).row_group(0).column(5).dictionary_page_offset  # text
+    path.write_bytes(good[: begin + 40] + bytes([good[begin + 40] ^ 1]) + good[begin + 41 :])
+    batches = parquet.read_batches(path, schemas.Traces)
+    with pytest.raises(ValueError, match=r"traces\.parquet: not a readable Parquet file"):
+        next(batches)
+
+
+def test_a_folder_in_place_of_a_table_is_no_table(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such table"):
+        parquet.read(tmp_path, schemas.Traces)
 
 
 def test_a_key_that_is_in_two_pieces_is_refused(tmp_path):

@@ -53,7 +53,8 @@ def weigh(
         Q*K rows, sorted by question and seed.
 
     Raises:
-        ValueError: a table lacks a trace, or (template B) the two models scored different numbers of its tokens.
+        ValueError: a table lacks a trace; the proposal scored another number of tokens than the trace has, or
+            (template B) than the initial model.
     """
     rows = (
         _grid(problems, settings.seeds[: settings.K])
@@ -62,8 +63,9 @@ def weigh(
         .pipe(_join, _of_proposal(logps_proposal), "logps of the proposal")
         .pipe(_join, _of_likelihood(likelihood), "likelihood")
     )
+    _require_equal_counts(rows, "trace_tokens", "n_proposal")
     if settings.template == "B":  # template A's end marker gives way to pi's, which may have another number of tokens
-        _require_equal_token_counts(rows)
+        _require_equal_counts(rows, "n_initial", "n_proposal")
     rows = rows.with_columns(*_log_ratios()).with_columns(used_ratio=_used_ratio(settings))
     rows = rows.with_columns(unusable=_why_unusable(settings.max_trace_tokens)).with_columns(*_rho())
     if settings.estimator == "acc":
@@ -125,15 +127,12 @@ def _join(left: pl.DataFrame, right: pl.DataFrame, name: str) -> pl.DataFrame:
     return left.join(right, on=TRACE_KEY, how="left", maintain_order="left", validate="1:1")
 
 
-def _require_equal_token_counts(rows: pl.DataFrame) -> None:
-    """Both models must have scored the same token ids of a trace."""
-    odd = rows.filter(pl.col("n_initial") != pl.col("n_proposal"))
+def _require_equal_counts(rows: pl.DataFrame, one: str, other: str) -> None:
+    """A trace has one number of tokens: its own, and those that each model scored."""
+    odd = rows.filter(pl.col(one) != pl.col(other))
     if odd.height:
-        first = odd.select(*TRACE_KEY, "n_initial", "n_proposal").row(0, named=True)
-        raise ValueError(
-            f"logps: the initial model and the proposal scored different numbers of tokens of {odd.height} trace(s),"
-            f" the first: {first}"
-        )
+        first = odd.select(*TRACE_KEY, one, other).row(0, named=True)
+        raise ValueError(f"logps: {odd.height} trace(s) with different numbers of tokens, the first: {first}")
 
 
 def _log_ratios() -> tuple[pl.Expr, pl.Expr]:

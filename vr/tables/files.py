@@ -12,6 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def require_writable(path: Path) -> None:
+    """Check that a file or folder can be made at `path`; cheap, so that it can stand before long work.
+
+    Raises:
+        OSError: the folder in which it would stand cannot be written to.
+    """
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path}: cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path}: cannot be written: the folder {folder} is read-only")
+    if path.suffix and path.is_dir():
+        raise IsADirectoryError(f"{path}: cannot be written: a folder stands there")
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A path to write a file to, which takes the place of `path` when the block ends without an error."""
@@ -34,7 +49,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if os.path.lexists(path):
             path.rename(old)
         part.rename(path)
-        _remove(old)
+        remove(old)
 
 
 @contextmanager
@@ -42,12 +57,12 @@ def _part_of(path: Path) -> Iterator[Path]:
     """A free name beside `path` that holds this process's id; what stands there at the end is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in _leftovers(path):
-        _remove(left)
+        remove(left)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
     finally:
-        _remove(part)
+        remove(part)
 
 
 def _leftovers(path: Path) -> Iterator[Path]:
@@ -59,7 +74,8 @@ def _leftovers(path: Path) -> Iterator[Path]:
             yield path.with_name(left)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder, whatever there is of it; a symbolic link itself, not what it points to."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

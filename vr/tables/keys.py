@@ -129,11 +129,11 @@ def seed_of(path: str | Path) -> int:
     """The seed in a table's name, as 3 in `traces/posterior/seed=3.parquet`.
 
     Raises:
-        ValueError: the name is of another form.
+        ValueError: the name is of another form, or the seed is more than a column of the table holds.
     """
-    match = re.fullmatch(r"seed=(\d+)\.parquet", Path(path).name)
-    if match is None:
-        raise ValueError(f"{path}: the table's name should be seed=N.parquet")
+    match = re.fullmatch(r"seed=([0-9]{1,10})\.parquet", Path(path).name)
+    if match is None or int(match.group(1)) >= 2**31:
+        raise ValueError(f"{path}: the table's name should be seed=N.parquet with N below {2**31}")
     return int(match.group(1))
 
 

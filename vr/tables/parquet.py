@@ -1,13 +1,13 @@
 """Validated tables in Parquet files: whole, or in batches where a table is larger than memory should be.
 
-Files are zstd-compressed, with row groups of bounded size. Reading and writing validate names first, then types, keys
-and rules; an error names the file, the column or rule and the first offending key. Knows no table: columns and rules
-are those of a dataframely schema (vr/tables/schemas.py).
+Files are zstd-compressed, with row groups of bounded size and a checksum for every page, so that a flipped bit is
+found. Reading and writing validate names first, then types, keys and rules; an error names the file, the column or rule
+and the first offending key. Knows no table: columns and rules are those of a dataframely schema (vr/tables/schemas.py).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -31,10 +31,15 @@ def read(path: str | Path, schema: type[S], columns: Sequence[str] | None = None
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not Parquet, a missing or unknown column, a wrong type, a duplicate key, a broken rule.
+        ValueError: not Parquet, a missing or unknown column, a wrong type, a duplicate key, a broken rule; no rows,
+            where the schema says that there are some (`may_be_empty = False`).
     """
     wanted = part_of(schema, columns, path)
-    return validate(pl.read_parquet(path, columns=wanted.column_names()), wanted, str(path))
+    with _opened(path) as file:
+        frame = pl.DataFrame(file.read(columns=wanted.column_names()))
+    if frame.is_empty() and not getattr(schema, "may_be_empty", True):
+        raise ValueError(f"{path}: the table has no rows")
+    return validate(frame, wanted, str(path))
 
 
 def read_batches(path: str | Path, schema: type[S], columns: Sequence[str] | None = None) -> Iterator[dy.DataFrame[S]]:
@@ -55,15 +60,19 @@ def read_row_group(path: str | Path, schema: type[S], columns: Sequence[str] | N
         FileNotFoundError, ValueError: as `read`.
     """
     wanted = part_of(schema, columns, path)
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         frame = pl.DataFrame(file.read_row_group(index, columns=wanted.column_names(), use_threads=False))
     return validate(frame, wanted, str(path))
 
 
 def row_group_sizes(path: str | Path) -> list[int]:
-    """Rows in each row group."""
-    metadata = pq.read_metadata(path)
-    return [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    """Rows in each row group.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read`.
+    """
+    with _opened(path) as file:
+        return [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
 
 
 def part_of(schema: type[S], columns: Sequence[str] | None, path: str | Path) -> type[S]:
@@ -75,23 +84,39 @@ def part_of(schema: type[S], columns: Sequence[str] | None, path: str | Path) ->
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such table ({schema.__name__.lower()})")
-    try:
-        names = pq.read_schema(path).names
-    except Exception as error:  # pyarrow raises its own classes, one per kind of damage
-        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
+    with _opened(path) as file:
+        names = file.schema_arrow.names
     wanted = tuple(columns or schema.column_names())
     if missing := [name for name in wanted if name not in names]:
         raise ValueError(f"{path}: column {missing[0]!r} is missing (the file has: {', '.join(names)})")
     return _cut(schema, wanted)
 
 
+@contextmanager
+def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """The file, to be read in the block; whatever is wrong with its bytes is a ValueError that names it."""
+    try:
+        with pq.ParquetFile(path, list_type=pa.LargeListType, page_checksum_verification=True) as file:
+            yield file
+    # pyarrow raises its own classes, one per kind of damage; Polars panics over other programs' notes on types
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise ValueError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
+
+
 @lru_cache(maxsize=256)
 def _cut(schema: type[S], columns: tuple[str, ...]) -> type[S]:
-    """The schema with some of its columns; rules over several columns then do not apply."""
+    """The schema with some of its columns, and the rules that need no other."""
     if list(columns) == schema.column_names():
         return schema
-    chosen = {name: column for name, column in schema.columns().items() if name in columns}
+    chosen: dict[str, Any] = {name: column for name, column in schema.columns().items() if name in columns}
+    for name, rule in schema._schema_validation_rules().items():
+        if set(rule.expr.meta.root_names()) <= set(columns):
+            chosen[name] = dy.rule()(partial(_expression, rule.expr))
     return cast(type[S], type(schema.__name__, (dy.Schema,), chosen))
+
+
+def _expression(expression: pl.Expr, _schema: type[dy.Schema]) -> pl.Expr:
+    return expression
 
 
 # Writing
@@ -158,7 +183,14 @@ def _row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 def _writer(part: Path, schema: type[dy.Schema], path: Path) -> Iterator[pq.ParquetWriter]:
     """A writer to the file `part`, closed at the end; its errors name the table `path`."""
     with _errors_name(path):
-        writer = pq.ParquetWriter(part, _file_schema(schema), compression="zstd", **_encodings(schema))
+        writer = pq.ParquetWriter(
+            part,
+            _file_schema(schema),
+            compression="zstd",
+            write_page_checksum=True,
+            store_schema=False,  # Arrow's own notes on types have no checksum, and the declared types say it all
+            **_encodings(schema),
+        )
     try:
         yield writer
     except BaseException:
@@ -210,7 +242,8 @@ def _arrow(frame: pl.DataFrame) -> pa.Table:
 def validate(frame: pl.DataFrame, schema: type[S], name: str) -> dy.DataFrame[S]:
     """The frame with the schema's columns, in its order and types.
 
-    Integer and float widths are cast when no value changes; anything else that differs is an error.
+    Widths of numbers are cast when no value changes, and so are the kinds of text; anything else that differs is an
+    error.
 
     Args:
         name: of the table, for messages.
@@ -238,11 +271,33 @@ def _require_names(frame: pl.DataFrame, schema: type[dy.Schema], name: str) -> N
 
 
 def _cast(values: pl.Series, dtype: pl.DataType, name: str) -> pl.Series:
+    differs = f"{name}: column {values.name!r} is {values.dtype}, not {dtype}"
+    if not _same_kind(values.dtype, dtype):
+        raise ValueError(differs)
     try:
-        return values.cast(dtype)
+        found = values.cast(dtype)
     except pl.exceptions.PolarsError as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(f"{name}: column {values.name!r} is {values.dtype}, not {dtype} ({why})") from error
+        raise ValueError(f"{differs} ({str(error).splitlines()[0]})") from error
+    if values.dtype != dtype and _holds_floats(dtype) and not found.cast(values.dtype).equals(values):
+        raise ValueError(f"{differs} (values would change)")
+    return found
+
+
+def _same_kind(found: pl.DataType, declared: pl.DataType) -> bool:
+    """Whether types differ in the width of a number, or in how text is kept, at most."""
+    if isinstance(found, pl.List) and isinstance(declared, pl.List):
+        return _same_kind(cast(pl.DataType, found.inner), cast(pl.DataType, declared.inner))
+    return found == pl.Null or _kind(found) == _kind(declared)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_integer() or dtype.is_float():
+        return "integer" if dtype.is_integer() else "float"
+    return "text" if dtype in (pl.String, pl.Categorical, pl.Enum) else str(dtype)
+
+
+def _holds_floats(dtype: pl.DataType) -> bool:
+    return _holds_floats(cast(pl.DataType, dtype.inner)) if isinstance(dtype, pl.List) else dtype.is_float()
 
 
 def _require_rules(frame: pl.DataFrame, schema: type[dy.Schema], name: str) -> None:

@@ -7,6 +7,8 @@ Dimensions: Q questions, K traces a question (one per seed), M answers a trace, 
 Units: `_tokens` counts tokens, `_seconds` are seconds; log-probs, their sums and log ratios are natural logs (nats).
 """
 
+from typing import ClassVar
+
 import dataframely as dy
 import polars as pl
 
@@ -27,6 +29,8 @@ def _four_markers_in_order(solution: pl.Expr) -> pl.Expr:
 class ProblemKey(dy.Schema):
     """The key of a problem."""
 
+    may_be_empty: ClassVar[bool] = False
+    """whether a table without rows can be right (parquet.py)"""
     problem_id = dy.String(primary_key=True, min_length=1, description="the problem, unique over all sources")
 
 
@@ -39,6 +43,8 @@ class TraceKey(ProblemKey):
 class AnswerKey(TraceKey):
     """The key of one of the M answers to a trace."""
 
+    may_be_empty: ClassVar[bool] = True
+    """where no trace came to its end, there is no answer"""
     sample_ = dy.Int32(alias="sample", primary_key=True, min=0, description="which of the M answers of the trace")
 
 
@@ -99,6 +105,10 @@ class Traces(TraceKey):
     @dy.rule()
     def trace_tokens_counts_trace_ids(cls) -> pl.Expr:
         return pl.col("trace_ids").list.len() == pl.col("trace_tokens")
+
+    @dy.rule()
+    def thought_tokens_are_among_the_trace_tokens(cls) -> pl.Expr:
+        return pl.col("thought_tokens") <= pl.col("trace_tokens")
 
 
 class Logps(TraceKey):
