@@ -1,14 +1,17 @@
 """Verdicts on tables of text: every row gets its own verdict, and equal answers are judged once."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
 from vr import verify
+from vr.execution import resume
 from vr.method import judging
 from vr.settings.machine import Machine
+from vr.tables import schemas
 
 
 @pytest.fixture
@@ -90,6 +93,27 @@ def test_a_later_run_over_the_failures_alone_counts_them_against_the_whole_table
     answers = asked(*(("a", sample, text, "marker", "5") for sample, text in enumerate(texts)))
     rows = list(judging.answers(answers, [0, 1], Machine()))
     assert [row["outcome"] for _, row in rows] == ["crashed", "timeout"]  # 2 of 200 may stand
+
+
+def test_what_was_judged_before_the_checker_failed_too_often_is_judged_no_more(
+    judged: list[verify.Task], tmp_path: Path
+) -> None:
+    texts = ["5", "crashed", "timeout", "4"]
+    answers = asked(*(("a", sample, text, "marker", "5") for sample, text in enumerate(texts)))
+
+    def judge(frame: pl.DataFrame) -> None:
+        resume.write(
+            tmp_path / "work", 4, lambda indices: judging.answers(frame, indices, Machine()),
+            tmp_path / "out.parquet", schemas.Verifications, shard_rows=256,
+        )  # fmt: skip
+
+    with pytest.raises(RuntimeError, match="the checker failed on 2 of 4 answers"):
+        judge(answers)
+    judged.clear()
+    mended = answers.with_columns(text=pl.Series(["5", "5", "3", "4"]))  # on which the checker does not fail any more
+    judge(mended)
+    assert [task.answer for task in judged] == ["5", "3", "4"]
+    assert pl.read_parquet(tmp_path / "out.parquet")["outcome"].to_list() == ["correct", "correct", "wrong", "wrong"]
 
 
 @pytest.mark.usefixtures("judged")
