@@ -32,6 +32,8 @@ def judge_oddly(task: Task, context: WorkerContext) -> Finding:
         os.kill(os.getpid(), int(number))
     elif what == "recurse":
         judge_oddly(task, context)
+    elif what == "recurse_unless_first" and len(_seen) > 1:
+        raise RecursionError
     elif what == "find":
         return FINDINGS[amount]  # type: ignore[return-value]
     elif what == "seen":

@@ -111,6 +111,12 @@ def test_a_worker_whose_verifier_raised_judges_no_other_task():
     assert [verdict.detail for verdict in verdicts[1::2]] == ["sleep seen", "seen"]
 
 
+def test_what_earlier_tasks_left_in_a_worker_makes_no_answer_wrong():
+    verdicts = run("sleep 0", "recurse_unless_first", "seen", workers=1)
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "correct", "correct"]
+    assert verdicts[2].detail == "recurse_unless_first seen"  # in the new worker
+
+
 @pytest.mark.parametrize("what", sorted(FINDINGS.keys() - {"surrogate"}))
 def test_a_finding_that_no_table_can_hold_is_the_checkers_failure(what):
     found, other = run(f"find {what}", "sleep 0")

@@ -30,6 +30,7 @@ class Worker:
     started: when the task was handed over (monotonic clock, seconds).
     wall_mark, cpu_mark: readings of the monotonic clock and of the worker's processor time, both in seconds, from which
         its limits count: taken at the start of the task and at each heartbeat.
+    raised: whether the verifier raised on the task.
     status: exit status of the process, negative for a signal; None while it lives.
     """
 
@@ -41,6 +42,7 @@ class Worker:
     started: float = 0.0
     wall_mark: float = 0.0
     cpu_mark: float = 0.0
+    raised: bool = False
     status: int | None = None
 
     def begin(self, index: int, task: Task, kind: Kind) -> None:
@@ -160,14 +162,14 @@ def read_message(worker: Worker, forkserver: Forkserver) -> Verdict | None:
         if "alive" in message:
             worker.restart_deadline()
             return None
-        verdict, raised = Verdict(**message["verdict"]), message["raised"]
+        verdict, worker.raised = Verdict(**message["verdict"]), message["raised"]
     except (EOFError, OSError):
         forkserver.end_worker(worker)
         return Verdict("crashed", f"worker ended by {_ending(worker.status)}", 0.0, wall, "worker")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         forkserver.end_worker(worker)
         return Verdict("crashed", f"the worker sent no verdict: {type(error).__name__}: {error}", 0.0, wall, "worker")
-    if raised:
+    if worker.raised:
         forkserver.end_worker(worker)
     return verdict
 

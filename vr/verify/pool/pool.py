@@ -1,10 +1,11 @@
 """The worker pool: takes tasks and gives verdicts in the order of the tasks, whichever finishes first.
 
 Promises: a worker that exceeds a limit is killed and replaced; its task is wrong where the answer took too much
-processor time, and has the outcome timeout where only wall time passed. A task that crashed, its worker's death
-included, is judged once more (the kernel may kill any process when memory runs out); where the second worker ends
-itself by a fault as the first did, the answer is wrong, and otherwise the outcome is crashed. No case affects another
-task. A fork server that ends is started again once. The pool itself forks nothing.
+processor time, and has the outcome timeout where only wall time passed. A task that crashed or timed out, whose worker
+died or whose verifier raised is judged once more, in a new worker: the kernel may kill any process when memory runs
+out, and what an earlier task left in a worker is no fault of this one. Where the second worker ends itself by a fault
+as the first did, the answer is wrong. No case affects another task. A fork server that ends is started again once. The
+pool itself forks nothing.
 Does not promise that more workers than cores are any faster.
 """
 
@@ -53,7 +54,7 @@ class _Pool:
         self.verdicts: dict[int, Verdict] = {}
         self._tasks: Iterator[_Numbered] = enumerate(tasks)
         self._waiting: list[_Numbered] = []  # the task to hand out next, and those to be judged once more
-        self._first_faults: dict[int, str] = {}  # of tasks that crashed once: the signal if the worker ended itself
+        self._repeated: dict[int, str] = {}  # tasks that are judged once more, each with the first worker's fault
         self._kinds, self._n_workers, self._isolation = kinds, n_workers, isolation
         self._idle: list[Worker] = []
         self._busy: list[Worker] = []
@@ -116,7 +117,7 @@ class _Pool:
         """Hand the last waiting task to a free worker; it waits on where the worker turns out to be dead."""
         if task.verifier not in self._kinds:
             raise ValueError(f"task {index}: verifier {task.verifier!r} is not one of {', '.join(self._kinds)}")
-        worker = self._idle.pop() if self._idle else self._started().fork_worker()
+        worker = self._free_worker(new=index in self._repeated)
         try:
             worker.begin(index, task, self._kinds[task.verifier])
         except OSError:  # the worker died between two tasks; this one has not begun, so it does not count as a death
@@ -125,17 +126,26 @@ class _Pool:
         self._waiting.pop()
         self._busy.append(worker)
 
+    def _free_worker(self, *, new: bool) -> Worker:
+        """A worker that is idle, or a new one."""
+        if self._idle and not new:
+            return self._idle.pop()
+        if self._idle:  # there are to be no more workers than asked for
+            self._started().end_worker(self._idle.pop())
+        return self._started().fork_worker()
+
     def _settle(self, worker: Worker, verdict: Verdict) -> None:
-        """Free the worker, and keep the verdict or, where a task crashed for the first time, repeat it."""
+        """Free the worker, and keep the verdict or judge the task once more."""
         self._busy.remove(worker)
         if worker.status is None:
             self._idle.append(worker)
-        if verdict.outcome == "crashed" and worker.index not in self._first_faults:
+        failed = verdict.outcome in ("crashed", "timeout") or worker.raised
+        if failed and worker.index not in self._repeated:
             assert worker.task is not None
-            self._first_faults[worker.index] = worker.fault()
+            self._repeated[worker.index] = worker.fault()
             self._waiting.append((worker.index, worker.task))
             return
-        if (fault := worker.fault()) and self._first_faults.get(worker.index):
+        if (fault := worker.fault()) and self._repeated.get(worker.index):
             verdict = replace(verdict, outcome="wrong", detail=f"the answer ended the checker by {fault}, twice")
         self.verdicts[worker.index] = verdict
 
