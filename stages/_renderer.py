@@ -1,11 +1,14 @@
 """The renderer of a stage: a model's tokenizer, and system prompts out of their files."""
 
 import logging
+import unicodedata
 from pathlib import Path
 
 import polars as pl
 
+from stages._settings import text_of
 from vr.renderers import renderer
+from vr.renderers.markers import TEXT_END, TURN_BEGIN, TURN_END
 
 
 def load(
@@ -26,7 +29,7 @@ def load(
 
     Raises:
         FileNotFoundError: no such model or file.
-        ValueError: a prompt is empty.
+        ValueError: a prompt is none (`system_prompt`).
     """
     prompts = {"reasoner": reasoner, "posterior": posterior, "untrained": untrained}
     texts = {name: system_prompt(file) if file else "" for name, file in prompts.items()}
@@ -50,10 +53,15 @@ def system_prompt(file: Path) -> str:
     """The wording of a system prompt.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is empty.
+        OSError: the file cannot be read.
+        ValueError: it is no text (`text_of`), empty, or holds a control character or what would end its turn.
     """
-    text = file.read_text(encoding="utf-8").strip()
-    if not text:
+    text = text_of(file)
+    if not text.strip():
         raise ValueError(f"{file}: the prompt is empty")
-    return text
+    for number, line in enumerate(text.split("\n"), start=1):
+        if marker := next((marker for marker in (TURN_BEGIN, TURN_END, TEXT_END) if marker in line), ""):
+            raise ValueError(f"{file}: line {number}: {marker} would end the turn of the prompt")
+        if odd := [sign for sign in line if unicodedata.category(sign) == "Cc" and sign != "\t"]:
+            raise ValueError(f"{file}: line {number}: the control character {odd[0]!r} is no text")
+    return text.strip()

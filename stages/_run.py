@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 import polars as pl
 import psutil
@@ -24,9 +24,14 @@ from stages._settings import config_errors
 from vr.execution import code
 from vr.execution import work_folder as folders
 from vr.execution.processes import when_ended
+from vr.tables.files import require_writable
 
 WORK = Path(".work")
 """What interrupted stages have done so far; git and DVC ignore it, and a stage empties its folder when it ends."""
+
+Out = NewType("Out", Path)
+"""An argument of a stage that names what it writes."""
+_LINE_CHARACTERS = 2000
 
 
 def work_folder(out: Path, *inputs: Any) -> AbstractContextManager[Path]:
@@ -54,8 +59,9 @@ def counts(frame: pl.DataFrame, column: str) -> str:
 def run(main: Callable[..., None]) -> None:
     """Run a stage from the command line: its arguments are the function's, and all of them are paths.
 
-    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1. A bad
-    entry of params.yaml for another stage is one too, so that it is not found after hours of work.
+    A bad input, a missing file, a full disk or a failed engine is one line on standard error and exit status 1. So
+    that it is not found after hours of work, a bad entry of params.yaml for another stage is one too, and so is an
+    output (`Out`) that cannot be written.
     """
     name = Path(inspect.getfile(main)).stem
     arguments = vars(_parser(main, name).parse_args())
@@ -67,13 +73,26 @@ def run(main: Callable[..., None]) -> None:
     _end_in_order()
     try:
         if errors := config_errors():
-            raise ValueError("\n".join(errors))
+            sys.exit("\n".join(f"{name}: error: {one_line(error)}" for error in errors))
+        for argument in _outputs(main):
+            require_writable(arguments[argument])
         main(**arguments)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         logging.getLogger(name).debug("", exc_info=True)
-        sys.exit(f"{name}: error: {error}")
+        sys.exit(f"{name}: error: {one_line(str(error) or type(error).__name__)}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted")
+
+
+def one_line(message: str) -> str:
+    """A message, which may come from another library, in one line that a terminal shows as it stands."""
+    words = " ".join(message.split())
+    return "".join(sign if sign.isprintable() else "?" for sign in words)[:_LINE_CHARACTERS]
+
+
+def _outputs(main: Callable[..., None]) -> list[str]:
+    """The arguments of a stage's function that name what it writes."""
+    return [name for name, argument in inspect.signature(main).parameters.items() if argument.annotation is Out]
 
 
 def _parser(main: Callable[..., None], name: str) -> argparse.ArgumentParser:

@@ -7,14 +7,14 @@ import logging
 from pathlib import Path
 
 from stages._renderer import system_prompt
-from stages._run import run
+from stages._run import Out, run
 from stages._settings import params
 from vr.settings.params import Base
 from vr.sources import models
 from vr.tables import parquet, schemas
 
 
-def main(problems: Path, prompts: Path, base: Path) -> None:
+def main(problems: Path, prompts: Path, base: Out) -> None:
     p = params(Base)
     if p.source != "miniature":
         models.fetch(p.source, p.revision, base)

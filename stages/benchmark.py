@@ -5,9 +5,8 @@ judged like any answer.
 """
 
 import logging
-from pathlib import Path
 
-from stages._run import counts, run
+from stages._run import Out, counts, run
 from stages._settings import machine, params
 from vr.method import judging
 from vr.settings.params import Benchmark
@@ -15,7 +14,7 @@ from vr.sources import benchmarks
 from vr.tables import parquet, schemas
 
 
-def main(benchmark: Path) -> None:
+def main(benchmark: Out) -> None:
     frame = benchmarks.load(benchmark.stem, params(Benchmark, benchmark.stem))
     parquet.write(frame, benchmark, schemas.Benchmark)
     logging.info("%s: %d questions: %s", benchmark.stem, frame.height, counts(frame, "verifier"))

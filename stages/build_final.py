@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import counts, run
+from stages._run import Out, counts, run
 from stages._settings import params
 from vr.method import seed_tables, selection
 from vr.renderers.renderer import PROBLEM_COLUMNS
@@ -17,7 +17,7 @@ from vr.tables import keys, parquet, schemas
 from vr.tables.vocabulary import TRACE_KEY
 
 
-def main(problems: Path, subset: Path, weights: Path, traces: Path, likelihood: Path, base: Path, final: Path) -> None:
+def main(problems: Path, subset: Path, weights: Path, traces: Path, likelihood: Path, base: Path, final: Out) -> None:
     p = params(BuildFinal)
     weighed = parquet.read(weights, schemas.Weights, (*TRACE_KEY, "weight", "chosen"))
     seeds = weighed["seed"].unique().sort().to_list()

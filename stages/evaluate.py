@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from stages import _renderer
-from stages._run import counts, run, work_folder
+from stages._run import Out, counts, run, work_folder
 from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
@@ -22,7 +22,7 @@ from vr.settings.params import Evaluate
 from vr.tables import parquet, schemas
 
 
-def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained: Path, evals: Path) -> None:
+def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained: Path, evals: Out) -> None:
     p, how = params(Evaluate), machine()
     n, trained = p.samples[benchmark.stem], model.name not in p.untrained
     questions = parquet.read(benchmark, schemas.Benchmark)

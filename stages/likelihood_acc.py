@@ -6,7 +6,7 @@ Reads TRACES, ANSWERS, VERIFICATIONS. Writes LIKELIHOOD (schemas.Likelihood).
 import logging
 from pathlib import Path
 
-from stages._run import counts, run
+from stages._run import Out, counts, run
 from stages._settings import params
 from vr.method import unjudged
 from vr.method.likelihood import accuracy
@@ -15,7 +15,7 @@ from vr.tables import parquet, schemas
 from vr.tables.vocabulary import ANSWER_KEY, TRACE_KEY
 
 
-def main(traces: Path, answers: Path, verifications: Path, likelihood: Path) -> None:
+def main(traces: Path, answers: Path, verifications: Path, likelihood: Out) -> None:
     verdicts = parquet.read(verifications, schemas.Verifications, (*ANSWER_KEY, "outcome"))
     frame = accuracy(
         parquet.read(traces, schemas.Traces, (*TRACE_KEY, "finish")),

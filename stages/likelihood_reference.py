@@ -7,7 +7,7 @@ L and UNIFORM, each of which lies in a folder with its estimator's name.
 import logging
 from pathlib import Path
 
-from stages._run import run
+from stages._run import Out, run
 from stages._settings import params
 from vr.method import seed_tables
 from vr.method.likelihood import reference_likelihood
@@ -15,7 +15,7 @@ from vr.settings.params import LikelihoodReference
 from vr.tables import parquet, schemas
 
 
-def main(logps_initial: Path, gml: Path, l: Path, uniform: Path) -> None:  # noqa: E741
+def main(logps_initial: Path, gml: Out, l: Out, uniform: Out) -> None:  # noqa: E741
     seeds = params(LikelihoodReference).seeds
     for seed in seeds:
         logps = seed_tables.read(logps_initial, schemas.Logps, [seed], ("answer_logp_sum", "answer_tokens"))

@@ -5,9 +5,8 @@ judged like any answer; a problem that its own verifier does not accept is named
 """
 
 import logging
-from pathlib import Path
 
-from stages._run import counts, run
+from stages._run import Out, counts, run
 from stages._settings import machine, params
 from vr.method import judging
 from vr.settings.params import Problems
@@ -15,7 +14,7 @@ from vr.sources import miniature
 from vr.tables import parquet, schemas
 
 
-def main(problems: Path) -> None:
+def main(problems: Out) -> None:
     frame = miniature.problems(params(Problems))
     parquet.write(frame, problems, schemas.Problems)
     logging.info("%d problems: %s", frame.height, counts(frame, "source"))

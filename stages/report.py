@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dataframely as dy
 
-from stages._run import run
+from stages._run import Out, run
 from stages._settings import params
 from vr.method import seed_tables
 from vr.report import results_table, write
@@ -25,9 +25,9 @@ def main(
     logps_initial: Path,
     l: Path,  # noqa: E741
     gml: Path,
-    metrics: Path,
-    details: Path,
-    plots: Path,
+    metrics: Out,
+    details: Out,
+    plots: Out,
 ) -> None:
     asked = params(Evaluate)
     found = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from stages import _renderer
-from stages._run import counts, run, work_folder
+from stages._run import Out, counts, run, work_folder
 from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
@@ -20,7 +20,7 @@ from vr.tables import keys, parquet, schemas
 from vr.tables.vocabulary import TRACE_KEY
 
 
-def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: Path) -> None:
+def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: Out) -> None:
     p, how = params(SampleAnswers), machine()
     sampled = parquet.read(traces, schemas.Traces, (*TRACE_KEY, "trace_ids", "thought_tokens", "finish"))
     finished = keys.with_problems(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import counts, run, work_folder
+from stages._run import Out, counts, run, work_folder
 from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
@@ -17,7 +17,7 @@ from vr.settings.params import SampleTraces
 from vr.tables import keys, parquet, schemas
 
 
-def main(problems: Path, subset: Path, model: Path, reasoner: Path, posterior: Path, traces: Path) -> None:
+def main(problems: Path, subset: Path, model: Path, reasoner: Path, posterior: Path, traces: Out) -> None:
     p, how = params(SampleTraces), machine()
     seed, proposal = keys.seed_of(traces), keys.proposal_of(traces)
     asked = keys.problems_of(problems, subset)

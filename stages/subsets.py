@@ -7,14 +7,14 @@ sampled, weighed and learnt from by the final model), both schemas.Subset.
 import logging
 from pathlib import Path
 
-from stages._run import run
+from stages._run import Out, run
 from stages._settings import params
 from vr.method import subsets
 from vr.settings.params import Subsets
 from vr.tables import parquet, schemas
 
 
-def main(problems: Path, initial: Path, final: Path) -> None:
+def main(problems: Path, initial: Out, final: Out) -> None:
     p = params(Subsets)
     all_ids = parquet.read(problems, schemas.Problems, ("problem_id",))
     of_final = subsets.final_subset(all_ids, p.final.size, p.final.seed)

@@ -8,7 +8,7 @@ The batch grows with the rows a question has, so that the number of steps is tha
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import WORK, run
+from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
 from vr.renderers import training_rows
@@ -17,7 +17,7 @@ from vr.tables import keys, parquet, schemas
 
 
 def main(
-    problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Path, statistics: Path, curves: Path
+    problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Out, statistics: Out, curves: Out
 ) -> None:
     p = params(TrainFinal)
     rows = training_rows.final_rows(

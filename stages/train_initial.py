@@ -7,7 +7,7 @@ Writes the model INITIAL, STATISTICS (what it was trained on, C among it) and CU
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import WORK, run
+from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
 from vr.renderers import training_rows
@@ -15,9 +15,7 @@ from vr.settings.params import TrainInitial
 from vr.tables import keys
 
 
-def main(
-    problems: Path, subset: Path, base: Path, reasoner: Path, initial: Path, statistics: Path, curves: Path
-) -> None:
+def main(problems: Path, subset: Path, base: Path, reasoner: Path, initial: Out, statistics: Out, curves: Out) -> None:
     p = params(TrainInitial)
     rows = training_rows.initial_rows(
         keys.problem_batches_of(problems, subset), _renderer.load(base, reasoner=reasoner)

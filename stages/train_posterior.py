@@ -7,7 +7,7 @@ Writes the model Q, STATISTICS (what it was trained on, C among it) and CURVES (
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import WORK, run
+from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
 from vr.renderers import training_rows
@@ -15,7 +15,7 @@ from vr.settings.params import TrainPosterior
 from vr.tables import keys
 
 
-def main(problems: Path, subset: Path, base: Path, posterior: Path, q: Path, statistics: Path, curves: Path) -> None:
+def main(problems: Path, subset: Path, base: Path, posterior: Path, q: Out, statistics: Out, curves: Out) -> None:
     p = params(TrainPosterior)
     renderer = _renderer.load(base, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior")
     _renderer.warn_of_missing_hints(renderer, keys.problems_of(problems, subset, ("problem_id", "reference")))

@@ -8,7 +8,7 @@ the stage is an error; the next run judges those again, and no others.
 import logging
 from pathlib import Path
 
-from stages._run import counts, run, work_folder
+from stages._run import Out, counts, run, work_folder
 from stages._settings import machine
 from vr.execution import resume
 from vr.method import judging
@@ -16,7 +16,7 @@ from vr.tables import keys, parquet, schemas
 from vr.tables.vocabulary import ANSWER_KEY
 
 
-def main(problems: Path, answers: Path, verifications: Path) -> None:
+def main(problems: Path, answers: Path, verifications: Out) -> None:
     how = machine()
     judged_by = parquet.read(problems, schemas.Problems, ("problem_id", *judging.QUESTION))
     texts = parquet.read(answers, schemas.Answers, (*ANSWER_KEY, "text", "finish"))

@@ -7,7 +7,7 @@ files of those seeds. Writes WEIGHTS (schemas.Weights). Lists of tokens are read
 import logging
 from pathlib import Path
 
-from stages._run import run
+from stages._run import Out, run
 from stages._settings import params
 from vr.method import seed_tables, weights
 from vr.settings.params import Weigh
@@ -23,7 +23,7 @@ def main(
     logps_initial: Path,
     logps_proposal: Path,
     likelihood: Path,
-    weights_out: Path,
+    weights_out: Out,
 ) -> None:
     p = params(Weigh)
     seeds = p.seeds[: p.K]

@@ -152,7 +152,7 @@ def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace
     save(tables_of_one_trace / "answers/seed=0.parquet", schemas.Answers, answer)
     stage = ("verify_answers", "problems.parquet", "answers/seed=0.parquet", "verifications/seed=0.parquet")
     error = run(tables_of_one_trace, *stage, preexec_fn=no_room)
-    assert "000000.parquet: cannot be written" in error
+    assert ".parquet: cannot be written" in error
     assert list((tables_of_one_trace / "verifications").iterdir()) == []
 
 

@@ -9,12 +9,16 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 _FILE = "params.yaml"
+_SHOWN_CHARACTERS = 80
 
 
 class Entries(BaseModel):
-    """Entries that stand together: each is required, none is unknown, none changes after reading."""
+    """Entries that stand together: none is unknown, none changes after reading.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A value has its entry's type already: text is no number, true is not 1, and infinity and NaN are no numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Params(Entries):
@@ -32,6 +36,16 @@ class Params(Entries):
             yield cls
         for child in cls.__subclasses__():
             yield from child.sections()
+
+    @classmethod
+    def unknown(cls, document: Mapping[str, Any]) -> list[str]:
+        """The top-level entries that no class reads, one line each."""
+        known = {key for child in cls.sections() for key in (*child.shared, child.defaults, child.section)}
+        return [
+            f"{_FILE}: {key} = {shown(value)}: no such entry or section"
+            for key, value in document.items()
+            if key not in known
+        ]
 
     @classmethod
     def names(cls, _document: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -77,8 +91,17 @@ class Params(Entries):
 
 def error_line(file: str, entry: str, item: Mapping[str, Any]) -> str:
     """One line for one error of a ValidationError: the file, its entry, the value there and what is wrong with it."""
-    shown = "" if not item["loc"] or item["type"] == "missing" else f" = {item['input']!r}"
-    return f"{file}: {entry}{shown}: {item['msg'].removeprefix('Value error, ')}"
+    value = "" if not item["loc"] or item["type"] == "missing" else f" = {shown(item['input'])}"
+    return f"{file}: {entry}{value}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def shown(value: Any) -> str:
+    """A value as it is quoted in a message, cut short."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _section(document: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any]:
@@ -90,7 +113,7 @@ def _section(document: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str,
             raise ValueError(f"{_FILE}: missing {place}")
         found = found[key]
         if not isinstance(found, Mapping):
-            raise ValueError(f"{_FILE}: {place} = {found!r}: should be a section of keys and values")
+            raise ValueError(f"{_FILE}: {place} = {shown(found)}: should be a section of keys and values")
     return found
 
 

@@ -6,18 +6,23 @@ vr/recipes/machines/example.yaml shows every entry.
 
 import os
 import socket
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationError
 
-Positive = Annotated[int, Field(gt=0)]
+from vr.settings.entries import Entries, error_line
+
+_FILE = "machine.yaml"
+Processes = Annotated[int, Field(gt=0, le=1024)]
+"""Processes or threads of one machine; more are a slip of the pen that would bring it to a halt."""
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
 
 
-class Machine(BaseModel):
+class Machine(Entries):
     """The entries of machine.yaml, all optional."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    train_ranks: Positive | None = None
+    train_ranks: Processes | None = None
     """training processes; default: one a GPU, on CPU one per 16 rows of the batch, up to the cores"""
     train_micro_batch: Positive | None = None
     """rows a rank takes at once; default: on CPU up to 64, on GPUs 1"""
@@ -27,9 +32,9 @@ class Machine(BaseModel):
     """optimisation steps between two checkpoints"""
     shard_rows: Positive = 256
     """finished rows of a long stage that are saved together: what an interruption can cost"""
-    tensor_parallel: Positive | None = None
+    tensor_parallel: Processes | None = None
     """vLLM: GPUs a model is split over; default: all"""
-    kv_cache_gib: Positive = 2
+    kv_cache_gib: Annotated[int, Field(gt=0, le=4096)] = 2
     """vLLM on CPU: memory for keys and values, at most"""
     max_sequences: Positive = 256
     """vLLM: sequences in flight"""
@@ -37,19 +42,32 @@ class Machine(BaseModel):
     """vLLM: share of a GPU's memory"""
     score_tokens: Positive | None = None
     """tokens in one scoring batch, padding included; default: on CPU 2048, on GPUs 16384"""
-    score_ranks: Positive | None = None
+    score_ranks: Processes | None = None
     """scoring processes, each with the model; default: one a GPU, on CPU one"""
     score_zero3: bool = False
     """the scoring processes share one model in parts (DeepSpeed ZeRO-3): for a model that does not fit one GPU"""
-    verify_workers: Positive | None = None
+    verify_workers: Processes | None = None
     """verifier processes; default: one a core"""
     allow_unsafe_execution: bool = False
     """judge programs where no sandbox holds (`python -m vr.verify selfcheck` says what is then open)"""
-    threads: Positive = 1
+    threads: Processes = 1
     """compute threads of a CPU process; small models are slower with more"""
-    stages_at_once: Positive | None = None
+    stages_at_once: Processes | None = None
     """independent stages that `make repro` runs side by side; default: on CPU two where there are two cores or more,
     with GPUs one"""
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """The entries of the parsed file.
+
+        Raises:
+            ValueError: an entry is unknown or out of range; one line each.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            items = ((".".join(map(str, item["loc"])), item) for item in error.errors())
+            raise ValueError("\n".join(error_line(_FILE, entry, item) for entry, item in items)) from error
 
     @property
     def verify_options(self) -> dict[str, Any]:

@@ -5,24 +5,25 @@ entries that the stage reads too. No field has a default: the file alone says wh
 Numbers called the paper's are those of arXiv 2509.22637, App. C and D.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from vr.settings.entries import Entries, Params, error_line
+from vr.settings.entries import Entries, Params
 
-__all__ = ["Params", "error_line"]
+__all__ = ["Params"]
 
 
 def _without_repeats(values: list[Any]) -> list[Any]:
-    if twice := [value for value in values if values.count(value) > 1]:
+    if twice := [value for value, n in Counter(values).items() if n > 1]:
         raise ValueError(f"{twice[0]!r} may stand there once")
     return values
 
 
 def _all_or_a_number(value: Any) -> Any:
-    if value == "all" or (type(value) is int and value > 0):
+    if value == "all" or (type(value) is int and 0 < value < 2**31):
         return value
     raise ValueError("should be `all` or a number above 0")
 
@@ -34,9 +35,15 @@ Template = Literal["A", "B"]
 LogpsFrom = Literal["scorer", "sampler"]
 Ratio = Literal["per_token", "sum", "none"]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+"""A count, which fits a table's column."""
+Questions = Annotated[int, Field(gt=0, le=1_000_000)]
+Samples = Annotated[int, Field(gt=0, le=10_000)]
+"""Texts drawn for one prompt."""
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""What every library takes, and what fits a table's column."""
 NotEmpty = Annotated[str, Field(min_length=1)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_without_repeats)]
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_without_repeats)]
 Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
 Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """The name of a folder in models/, and a part of a DVC stage's name."""
@@ -77,7 +84,7 @@ class Problems(Params):
     """The embedded miniature's training questions (vr/sources/miniature.py)."""
 
     section: ClassVar[str] = "problems"
-    train: Positive
+    train: Questions
     """training questions"""
     programs: Probability
     """share of programming tasks"""
@@ -85,7 +92,7 @@ class Problems(Params):
     """share of teacher traces with one wrong step"""
     guesses: Probability
     """share of teacher traces that only guess"""
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _slips_and_guesses_leave_no_negative_rest(self) -> Self:
@@ -98,10 +105,10 @@ class Benchmark(Params):
     """One benchmark's held-out questions: the entry of its name in the section `benchmark`."""
 
     section: ClassVar[str] = "benchmark"
-    questions: Positive
+    questions: Questions
     programs: Probability
     """share of programming tasks"""
-    seed: int
+    seed: Seed
 
     @classmethod
     def names(cls, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -115,7 +122,7 @@ class FinalSubset(Entries):
 
     size: Size
     """all, or how many; the paper's second setting: 1000"""
-    seed: int
+    seed: Seed
     """draws them"""
 
 
@@ -145,14 +152,14 @@ class Base(Params):
     """`miniature`, a local directory, or a hub id"""
     revision: str | None
     """pinned commit of a hub model"""
-    hidden_size: Positive
-    layers: Positive
-    heads: Positive
-    vocabulary: Annotated[int, Field(ge=280)]
+    hidden_size: Annotated[int, Field(gt=0, le=16_384)]
+    layers: Annotated[int, Field(gt=0, le=1024)]
+    heads: Annotated[int, Field(gt=0, le=1024)]
+    vocabulary: Annotated[int, Field(ge=280, le=1_000_000)]
     """tokens, the 256 bytes and the special ones included"""
     markers: Literal["special", "text"]
     """whether <|begin_of_thought|> and the like are one token or several"""
-    seed: int
+    seed: Seed
 
 
 class Train(Params):
@@ -162,7 +169,7 @@ class Train(Params):
     """
 
     defaults: ClassVar[str] = "training"
-    epochs: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0, le=10_000)]
     """the paper's: 3, q 10"""
     batch_size: Positive
     """questions a step: rows a step are this times the rows a question (2 with mix, K when weighted)"""
@@ -176,9 +183,9 @@ class Train(Params):
     """the paper's: 0.9"""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)]
     """the paper's: 0.999, q 0.95"""
-    adam_epsilon: Annotated[float, Field(gt=0)]
+    adam_epsilon: Annotated[float, Field(gt=0, lt=1)]
     """the paper's: 1e-8"""
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
     """the paper's: 0, q 1e-4"""
     max_grad_norm: Annotated[float, Field(ge=0)]
     """the paper's: 1"""
@@ -188,7 +195,7 @@ class Train(Params):
     """constant: Dr. SFT (the paper's); token_mean: plain SFT (Table 10)"""
     precision: Literal["bf16", "fp32"]
     """the paper's: bf16"""
-    seed: int
+    seed: Seed
 
 
 class TrainInitial(Train):
@@ -266,7 +273,7 @@ class SampleAnswers(Sampling):
     section: ClassVar[str] = "sample_answers"
     shared: ClassVar[tuple[str, ...]] = ("template",)
     template: Template
-    samples: Positive
+    samples: Samples
     """M, answers a trace; the paper's: 8"""
 
 
@@ -277,7 +284,7 @@ class LikelihoodAcc(Params):
     """acc_k, and the correct answer that goes with a trace."""
 
     section: ClassVar[str] = "likelihood_acc"
-    seed: int
+    seed: Seed
     """draws one of a trace's correct answers"""
 
 
@@ -339,13 +346,13 @@ class Evaluate(Sampling):
     models: Models
     """folders of models/"""
     benchmarks: BenchmarkNames
-    samples: dict[BenchmarkName, Positive]
+    samples: dict[BenchmarkName, Samples]
     """n, answers a question, for each benchmark; the paper's: 32, 8, 2 or 1"""
     untrained: Annotated[list[Model], AfterValidator(_without_repeats)]
     """models that were not trained here: they get their own chat template and no prefill"""
     boxed_without_solution: bool
     """judge mathematics without a solution part by the last \\boxed{} of the response"""
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _every_benchmark_has_an_n(self) -> Self:
@@ -365,8 +372,8 @@ class Report(Params):
     """Metrics and plot data."""
 
     section: ClassVar[str] = "report"
-    pass_at: Annotated[list[Positive], Field(min_length=1), AfterValidator(_without_repeats)]
+    pass_at: Annotated[list[Samples], Field(min_length=1), AfterValidator(_without_repeats)]
     """the k of Pass@k, where k <= n"""
-    bootstrap: Annotated[int, Field(ge=100)]
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
     """resamples over questions, for the 95 % intervals"""
-    seed: int
+    seed: Seed

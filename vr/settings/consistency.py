@@ -1,0 +1,89 @@
+"""Whether the sections of params.yaml fit together; each one alone is checked where it is declared (params.py).
+
+A contradiction would be found by a stage that runs late, or by none.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from vr.settings.params import (
+    Benchmark,
+    Evaluate,
+    Params,
+    Problems,
+    Report,
+    ScoreInitial,
+    ScorePosterior,
+    Shared,
+    Subsets,
+    Train,
+    TrainFinal,
+    TrainInitial,
+    TrainPosterior,
+    Weigh,
+)
+
+Document = Mapping[str, Any]
+
+
+def contradictions(document: Document) -> list[str]:
+    """What does not fit together, one line each.
+
+    Args:
+        document: all of params.yaml, each section of which can be read.
+    """
+    return [f"params.yaml: {line}" for check in _CHECKS for line in check(document)]
+
+
+def _benchmarks_have_questions(document: Document) -> Iterator[str]:
+    entries = document[Benchmark.section]
+    evaluate = Evaluate.read(document)
+    for list_name, names in (("benchmarks", evaluate.benchmarks), ("samples", evaluate.samples)):
+        yield from (
+            f"benchmark.{name} is missing, but evaluate.{list_name} names it" for name in names if name not in entries
+        )
+
+
+def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:
+    evaluate, least = Evaluate.read(document), min(Report.read(document).pass_at)
+    for name in evaluate.benchmarks:
+        if evaluate.samples[name] < least:
+            yield f"report.pass_at: no k is within evaluate.samples.{name} = {evaluate.samples[name]}"
+
+
+def _the_final_subset_is_a_part_of_the_questions(document: Document) -> Iterator[str]:
+    subsets, train = Subsets.read(document), Problems.read(document).train
+    if subsets.final.size == "all":
+        return
+    if subsets.final.size > train:
+        yield f"subsets.final.size = {subsets.final.size} is more than the questions, problems.train = {train}"
+    elif subsets.disjoint and subsets.final.size == train:
+        yield f"subsets.final.size = {train} with disjoint: true leaves no question for pi_0 and q to learn from"
+
+
+def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
+    train = Problems.read(document).train
+    trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
+    for training in trainings:
+        if (size := training.read(document).batch_size) > train:
+            place = training.section if "batch_size" in document[training.section] else training.defaults
+            yield f"{place}.batch_size = {size} is more than the questions, problems.train = {train}"
+
+
+def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str]:
+    if not Weigh.read(document).token_logps:
+        return
+    scores: list[type[Params]] = [ScoreInitial]
+    if Shared.read(document).proposal == "posterior":
+        scores.append(ScorePosterior)
+    if missing := [score.section for score in scores if not document[score.section]["token_logps"]]:
+        yield f"weigh.token_logps needs {' and '.join(f'{section}.token_logps' for section in missing)}"
+
+
+_CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
+    _benchmarks_have_questions,
+    _some_k_of_pass_at_k_is_drawn,
+    _the_final_subset_is_a_part_of_the_questions,
+    _a_step_takes_no_question_twice,
+    _log_probs_that_are_summed_anew_are_kept,
+)
