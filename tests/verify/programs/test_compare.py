@@ -44,6 +44,7 @@ def test_equal_outputs(expected, given):
         ("1", ""),
         ("nan", "1"),
         ("9" * 5000, "8" * 5000),
+        ("1e400", "1e500"),  # both beyond any float
         ("1\n\n2", "1 2"),
         ("1 2", "1 2\n3"),
         ("a b", "\na\n b"),

@@ -102,6 +102,7 @@ def test_programs_start_with_the_usual_names_and_pythons_own_keep_their_meaning(
         "print(pow(2, 5, 7), pow(2, 3))": "4 8",  # those of math and operator take two numbers
         "print(open(0).read())": "text",
         "print(input())\nexit()": "text",
+        "print(sys.stdin.mode, sys.stdout.mode, sys.stdin.name)": "r w <stdin>",  # fast readers look at them
         "print(datetime.date(2024, 1, 1), random.random() < 1, bisect_left([1, 2], 2))": "2024-01-01 True 1",
     }
     assert found(*(stdin_task(code, ["text"], [output]) for code, output in programs.items())) == [

@@ -64,7 +64,7 @@ def _same_token(expected: str, given: str) -> bool:
         return False
     if _INTEGER.fullmatch(expected):
         return not _INTEGER.fullmatch(given) and Decimal(expected) == Decimal(given)
-    return _close(float(expected), float(given))
+    return math.isfinite(float(expected)) and _close(float(expected), float(given))
 
 
 def _close(expected: float, given: float) -> bool:
