@@ -156,6 +156,18 @@ def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace
     assert list((tables_of_one_trace / "verifications").iterdir()) == []
 
 
+def test_an_evaluation_of_which_nothing_is_judged_is_named_and_leaves_no_report(tmp_path):
+    response = {"problem_id": "a", "sample": 0, "verifier": "choice", "text": "C", "response_tokens": 1,
+                "finish": "eos", "judged": "response", "outcome": "unparsable_reference", "detail": "no letter"}  # fmt: skip
+    save(tmp_path / "evals/initial/miniature_test.parquet", schemas.Evals, response)
+    paths = ("evals", "weights.parquet", "logps", "l", "gml", "metrics.json", "details.json", "plots")
+    assert run(tmp_path, "report", *paths) == (
+        "report: error: evals/initial/miniature_test.parquet: of 1 responses none is judged (unparsable_reference 1),"
+        " the first: no letter\n"
+    )
+    assert not list(tmp_path.glob("*.json"))
+
+
 def test_help_says_what_a_stage_reads_and_writes():
     done = subprocess.run(
         [sys.executable, "-m", "stages.weigh", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
