@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from stages import _renderer
-from stages._run import run, work_folder
+from stages._run import Out, run, work_folder
 from stages._settings import machine, params
 from vr.engines.scoring.scorer import score_traces, scorer
 from vr.execution import resume
@@ -19,7 +19,7 @@ from vr.tables import keys, parquet, schemas
 from vr.tables.vocabulary import TRACE_KEY
 
 
-def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Path) -> None:
+def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Out) -> None:
     p, how = params(ScoreInitial), machine()
     asked = parquet.read(problems, schemas.Problems, PROBLEM_COLUMNS)
     sampled = parquet.read(traces, schemas.Traces, (*TRACE_KEY, *trace_examples.TRACE_COLUMNS))
@@ -29,9 +29,7 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Pat
         work_folder(logps, problems, traces, initial, reasoner, p.model_dump()) as folder,
         scorer(initial, how) as score,
     ):
-        compute = partial(
-            score_traces, score, sampled, examples_of, block_rows=how.shard_rows, token_logps=p.token_logps
-        )
+        compute = partial(score_traces, score, sampled, examples_of, token_logps=p.token_logps)
         resume.write(folder, sampled.height, compute, logps, schemas.Logps, shard_rows=how.shard_rows)
     written = parquet.read(logps, schemas.Logps, ("trace_logp_sum", "trace_tokens"))
     n_tokens, n_unscored = written["trace_tokens"].sum(), written["trace_logp_sum"].null_count()

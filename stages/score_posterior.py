@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from stages import _renderer
-from stages._run import run, work_folder
+from stages._run import Out, run, work_folder
 from stages._settings import machine, params
 from vr.engines.scoring import sampler_logps
 from vr.engines.scoring.scorer import score_traces, scorer
@@ -24,7 +24,7 @@ from vr.tables.files import atomic_file
 from vr.tables.vocabulary import TRACE_KEY
 
 
-def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Path, statistics: Path) -> None:
+def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Out, statistics: Out) -> None:
     p, how = params(ScorePosterior), machine()
     from_sampler = p.posterior_logps == "sampler"
     asked = parquet.read(problems, schemas.Problems, PROBLEM_COLUMNS)
@@ -38,9 +38,7 @@ def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Path, st
             parquet.write(sampler_logps.as_logps(sampled, token_logps=p.token_logps), logps, schemas.Logps)
             compared = sampler_logps.compare(score, sampled, examples_of)
         else:
-            compute = partial(
-                score_traces, score, sampled, examples_of, block_rows=how.shard_rows, token_logps=p.token_logps
-            )
+            compute = partial(score_traces, score, sampled, examples_of, token_logps=p.token_logps)
             resume.write(folder, sampled.height, compute, logps, schemas.Logps, shard_rows=how.shard_rows)
     written = parquet.read(logps, schemas.Logps, ("trace_logp_sum", "trace_tokens"))
     summary = {

@@ -3,7 +3,11 @@
 They know nothing; what they write is noise. What is tested on them is that ids, spans and numbers are right.
 """
 
+import json
 import math
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +93,76 @@ def make_markov_model(folder: Path, kind: str, next_probs: dict[str, dict[str, f
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+Damage = Callable[[Path], object]
+
+
+def _cut(name: str, n_bytes: int) -> Damage:
+    return lambda model: os.truncate(model / name, n_bytes)
+
+
+def _write(name: str, content: str | bytes) -> Damage:
+    return lambda model: (model / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def _folder_for(name: str) -> Damage:
+    def replace(model: Path) -> None:
+        (model / name).unlink()
+        (model / name).mkdir()
+
+    return replace
+
+
+def _as_pickle(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+
+
+def _index(content: Any) -> Damage:
+    def write(model: Path) -> None:
+        (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
+        (model / "model.safetensors.index.json").write_text(json.dumps(content))
+
+    return write
+
+
+DAMAGED: dict[str, tuple[Damage, str]] = {
+    "no folder": (shutil.rmtree, "no such model"),
+    "no config": (lambda model: (model / "config.json").unlink(), "no such model"),
+    "a folder for config": (_folder_for("config.json"), "no such model"),
+    "an empty config": (_write("config.json", ""), "config.json: not JSON"),
+    "half a config": (_cut("config.json", 40), "config.json: not JSON"),
+    "a config of other bytes": (_write("config.json", b"\xff\xfe\x00"), "config.json: not JSON"),
+    "a config nested too deeply": (_write("config.json", "[" * 100_000), "config.json: not JSON"),
+    "a config that is a list": (_write("config.json", "[1]"), "config.json: should be names and values, is list"),
+    "no weights": (lambda model: (model / "model.safetensors").unlink(), "no model.safetensors there"),
+    "a pickle alone": (_as_pickle, "no model.safetensors there (other formats"),
+    "weights under another name": (_index({}), "model.safetensors.index.json: no weight_map"),
+    "an index of no JSON": (_index(None), "model.safetensors.index.json: should be names and values"),
+    "an index of a missing part": (
+        _index({"weight_map": {"a": "model-00002-of-00002.safetensors"}}),
+        "model.safetensors.index.json: model-00002-of-00002.safetensors is missing",
+    ),
+    "an index of a file elsewhere": (
+        _index({"weight_map": {"a": "../other/model.safetensors"}}),
+        "'../other/model.safetensors' is not the name of a file beside it",
+    ),
+    "an index of numbers": (_index({"weight_map": {"a": 1}}), "model.safetensors.index.json: no weight_map"),
+    "empty weights": (_cut("model.safetensors", 0), "model.safetensors: not a whole safetensors file"),
+    "weights cut in the head": (_cut("model.safetensors", 100), "model.safetensors: not a whole safetensors file"),
+    "weights cut at the end": (_cut("model.safetensors", 100_000), "model.safetensors: not a whole safetensors file"),
+    "weights of zeros": (_write("model.safetensors", bytes(5000)), "model.safetensors: not a whole safetensors file"),
+    "weights of other bytes": (_write("model.safetensors", b"\x80\x05" * 99), "not a whole safetensors file"),
+    "no tokenizer": (lambda model: [file.unlink() for file in model.glob("tokenizer*")], "no tokenizer there"),
+}
+"""What may happen to a model directory, and what is then said of it, in one line and before an engine is started."""
+
+
+def damaged(model: Path, out: Path, name: str) -> Path:
+    """A copy of the model to which what DAMAGED describes has happened."""
+    shutil.copytree(model, out)
+    DAMAGED[name][0](out)
+    return out
 
 
 def token_id(tokenizer: Any, text: str) -> int:

@@ -78,13 +78,120 @@ def test_a_shard_is_saved_after_a_minute_however_few_rows_it_has(tmp_path, monke
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_damaged_shard_is_computed_again(tmp_path, caplog):
-    whole = collect(tmp_path, [])
-    damaged = sorted(tmp_path.iterdir())[1]
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    assert collect(tmp_path, asked := []).equals(whole)
+def shard(folder: Path, rows: list[resume.Row]) -> Path:
+    """A shard of the folder with these rows."""
+    folder.mkdir(exist_ok=True)
+    (file,) = resume._write_shard(folder, rows, {"index": pl.Int64, **COLUMNS})
+    return file
+
+
+def flip(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 0x10
+    file.write_bytes(content)
+
+
+def swap_rows(file: Path) -> None:
+    """The same columns, other numbers: only a checksum tells."""
+    pl.read_parquet(file).with_columns(name=pl.lit("0")).write_parquet(file)
+
+
+def make_folder(file: Path) -> None:
+    file.unlink()
+    (file / "deep").mkdir(parents=True)
+
+
+def put_in_its_place(file: Path, rows: list[resume.Row]) -> None:
+    """A shard that another folder wrote, under this one's name."""
+    shard(file.parent.parent / "other", rows).replace(file)
+
+
+DAMAGE = {
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:100]),
+    "one byte short": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "one byte more": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+    "zeros": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "a bit flipped in the head": lambda file: flip(file, 1),
+    "a bit flipped in a page": lambda file: flip(file, 60),
+    "a bit flipped at the end": lambda file: flip(file, -20),
+    "other rows": swap_rows,
+    "other columns": lambda file: pl.DataFrame({"index": [100]}).write_parquet(file),
+    "no rows": lambda file: pl.DataFrame(schema={"index": pl.Int64, **COLUMNS}).write_parquet(file),
+    "text": lambda file: file.write_text("not Parquet"),
+    "a folder": make_folder,
+    "a link to nowhere": lambda file: (file.unlink(), file.symlink_to("nowhere")),
+    "another stage's": lambda file: put_in_its_place(file, [{"index": 100, **row(7)}]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_foreign_shard_is_computed_again_and_named(tmp_path, caplog, damage):
+    folder = tmp_path / "work"
+    whole = collect(folder, [])
+    (damaged,) = (file for file in folder.iterdir() if pl.read_parquet(file)["index"].to_list() == [*range(100, 200)])
+    DAMAGE[damage](damaged)
+    assert collect(folder, asked := []).equals(whole)
     assert asked == list(range(100, 200))
-    assert f"{damaged.name}: not readable" in caplog.text
+    assert f"{damaged}: not usable, its rows are computed again" in caplog.text
+    assert collect(folder, again := []).equals(whole) and again == []
+
+
+@pytest.mark.parametrize("indices", [[], [TOTAL], [-1], [5, 5], [None]])
+def test_a_shard_with_rows_that_nobody_can_ask_for_is_computed_again(tmp_path, indices):
+    odd = shard(tmp_path, [{"index": index, **row(0)} for index in indices])
+    assert collect(tmp_path, asked := [])["name"].to_list() == [str(n) for n in range(TOTAL)]
+    assert asked == list(range(TOTAL)) and not odd.exists()
+
+
+def test_rows_that_two_shards_have_are_taken_once(tmp_path):
+    whole = collect(tmp_path, [])
+    shard(tmp_path, [{"index": index, **row(index)} for index in (205, 200)])
+    assert collect(tmp_path, []).equals(whole)
+
+
+def test_a_shard_of_another_folder_is_not_taken_for_one_of_this(tmp_path):
+    theirs = shard(tmp_path / "seed=0", [{"index": 0, "name": "theirs", "ids": []}])
+    (tmp_path / "seed=1").mkdir()
+    theirs.rename(tmp_path / "seed=1" / theirs.name)
+    assert collect(tmp_path / "seed=1", [])["name"][0] == "0"
+
+
+def test_files_that_are_no_shards_are_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    whole = collect(tmp_path, [])
+    assert collect(tmp_path, asked := []).equals(whole) and asked == []
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("value", ["\ud800", b"x", ["a"]])
+def test_a_row_that_cannot_be_stored_is_named_and_the_others_are_kept(tmp_path, value):
+    def compute(missing: list[int]):
+        for index in missing:
+            yield index, row(index) | ({"name": value} if index == 12 else {})
+
+    with pytest.raises(ValueError, match="row 12 cannot be stored") as caught:
+        list(resume.resume(tmp_path, TOTAL, compute, COLUMNS, shard_rows=10))
+    assert "\n" not in str(caught.value)
+    collect(tmp_path, asked := [])
+    assert asked == list(range(10, TOTAL))
+
+
+def test_a_full_disk_is_named_and_keeps_what_was_saved(tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match="engine ended"):
+        collect(tmp_path, [], stop_after=100)
+
+    def fail(path, _content):
+        with path.open("wb") as file:
+            file.write(b"PAR1 half")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", fail)
+        with pytest.raises(OSError, match=r"[0-9a-f]\.parquet: cannot be written: No space"):
+            collect(tmp_path, [])
+    collect(tmp_path, asked := [])
+    assert asked == list(range(100, TOTAL))
 
 
 @pytest.mark.parametrize(
@@ -102,22 +209,6 @@ def test_rows_that_are_missing_or_were_not_asked_for_are_an_error(tmp_path, made
 
 def test_no_rows_make_no_frames(tmp_path):
     assert list(resume.resume(tmp_path, 0, lambda _: pytest.fail("nothing is missing"), COLUMNS, shard_rows=10)) == []
-
-
-def test_a_full_disk_is_named_and_keeps_what_was_saved(tmp_path, monkeypatch):
-    with pytest.raises(RuntimeError, match="engine ended"):
-        collect(tmp_path, [], stop_after=100)
-
-    def fail(_frame, path, **_options):
-        path.write_bytes(b"PAR1 half")
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr(pl.DataFrame, "write_parquet", fail)
-        with pytest.raises(OSError, match=r"000001.parquet: cannot be written: No space"):
-            collect(tmp_path, [])
-    collect(tmp_path, asked := [])
-    assert asked == list(range(100, TOTAL))
 
 
 def test_blocks_are_whole_wherever_an_earlier_run_stopped():

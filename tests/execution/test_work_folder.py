@@ -59,6 +59,38 @@ def test_folders_of_other_inputs_are_removed_and_other_names_left_alone(tmp_path
         assert (tmp_path / "other" / "old").exists()
 
 
+def test_whatever_else_lies_in_its_place_is_removed(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "work" / "stage", tmp_path / "elsewhere"
+    home.mkdir(parents=True)
+    (elsewhere / "sub").mkdir(parents=True)
+    (home / "f1").write_text("a file where the folder should be")
+    (home / "f0").write_text("a file of an older version")
+    (home / "link").symlink_to(elsewhere)
+    with work_folder.work_folder(tmp_path / "work", "stage", "f1") as folder:
+        assert folder.is_dir() and sorted(path.name for path in home.iterdir()) == ["f1", "lock"]
+    (home / "f1").symlink_to(elsewhere)
+    with work_folder.work_folder(tmp_path / "work", "stage", "f1") as folder:
+        assert not folder.is_symlink()
+    assert (elsewhere / "sub").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file")
+    with (
+        pytest.raises(OSError, match=r"work/stage"),
+        work_folder.work_folder(tmp_path / "work", "stage", "f1"),
+    ):
+        pytest.fail("there is no folder to work in")
+
+
+def test_a_lock_of_a_process_that_has_ended_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "stage").mkdir()
+    for left in (b"1", b"99999999", b"", b"\xff not a number"):
+        (tmp_path / "stage" / "lock").write_bytes(left)
+        with work_folder.work_folder(tmp_path, "stage", "f1"):
+            assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
+
+
 def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None:
     program = f"""
 import sys

@@ -1,14 +1,18 @@
 """Promises of the base model: the miniature's tokenizer and weights, and fetching."""
 
 import json
+import math
+import resource
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from ruamel.yaml import YAML
-from tiny_models import RECIPE
+from tiny_models import DAMAGED, RECIPE, damaged
 
 from vr.renderers import markers
 from vr.renderers.tokenizer import decode, encode, load_tokenizer
@@ -192,12 +196,144 @@ def test_a_path_that_is_no_hub_name_is_the_same_error(tmp_path: Path) -> None:
         models.fetch("/no/such/folder", None, tmp_path / "out")
 
 
-def test_a_directory_without_safetensors_is_an_error(special: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in DAMAGED if name != "no folder"])
+def test_a_damaged_source_is_one_line_that_names_it_and_leaves_nothing(
+    special: Path, tmp_path: Path, name: str
+) -> None:
+    source = damaged(special, tmp_path / "source", name)
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        models.fetch(str(source), None, tmp_path / "out")
+    said = str(caught.value)
+    assert said.startswith(f"base.source = {str(source)!r}: ") and DAMAGED[name][1] in said
+    assert ".part" not in said and "\n" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def change_tensors(source: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(source / "model.safetensors")
+    change(tensors)
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+
+
+def set_one(value: float) -> Callable[[dict[str, Any]], None]:
+    def change(tensors: dict[str, Any]) -> None:
+        tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_one(math.nan), "tensor 'model.layers.1.mlp.up_proj.weight' has weights that are NaN or infinite"),
+        (set_one(-math.inf), "tensor 'model.layers.1.mlp.up_proj.weight' has weights that are NaN or infinite"),
+        (lambda tensors: tensors.pop("model.norm.weight"), "lack 1 tensors of the config's model, first model.norm"),
+        (
+            lambda tensors: tensors.update({"model.norm.weight": tensors["model.norm.weight"][:31].clone()}),
+            "tensor model.norm.weight has shape (31,), the config's model (32,)",
+        ),
+    ],
+)
+def test_weights_that_are_no_numbers_or_not_the_config_s_are_refused(
+    special: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
     source = base_model_copy(special, tmp_path / "source")
-    (source / "model.safetensors").rename(source / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"no \*\.safetensors there"):
+    change_tensors(source, change)
+    with pytest.raises(ValueError) as caught:
+        models.fetch(str(source), None, tmp_path / "out")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"base.source = {str(source)!r}: ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../secret.txt", "../source2/secret.txt", "sub/../../secret.txt"])
+def test_a_link_out_of_the_source_is_refused_and_named(special: Path, tmp_path: Path, target: str) -> None:
+    source = base_model_copy(special, tmp_path / "source")
+    (tmp_path / "source2").mkdir()
+    (source / "sub").mkdir()
+    for folder in (tmp_path, tmp_path / "source2"):
+        (folder / "secret.txt").write_text("key")
+    (source / "notes.txt").symlink_to(target)
+    with pytest.raises(ValueError, match=r"source': notes\.txt is a link out of it, to /.*(hostname|secret\.txt)$"):
         models.fetch(str(source), None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", ["/no/such/file", "/etc", "config.json/../../secret.txt"])
+def test_a_link_to_nothing_or_to_a_folder_elsewhere_is_refused_too(special: Path, tmp_path: Path, target: str) -> None:
+    source = base_model_copy(special, tmp_path / "source")
+    (source / "more.json").symlink_to(target)
+    with pytest.raises(ValueError, match=r"more\.json is a link out of it"):
+        models.fetch(str(source), None, tmp_path / "out")
+
+
+def test_links_within_the_source_are_followed_and_what_is_not_taken_may_point_anywhere(
+    special: Path, tmp_path: Path
+) -> None:
+    source = base_model_copy(special, tmp_path / "source")
+    (source / "real").mkdir()
+    (source / "model.safetensors").rename(source / "real" / "weights")
+    (source / "model.safetensors").symlink_to("real/weights")
+    (source / "readme.md").symlink_to("/etc/hostname")
+    (tmp_path / "name").symlink_to(source)  # the source itself is what the user names
+    models.fetch(str(tmp_path / "name"), None, tmp_path / "out")
+    assert weights(tmp_path / "out") == weights(special)
+    assert not any(file.is_symlink() for file in (tmp_path / "out").iterdir())
+    assert not (tmp_path / "out" / "readme.md").exists()
+
+
+def hub_snapshot(special: Path, root: Path) -> Path:
+    """A model as it lies in the hub's cache: names in a snapshot that are links to blobs."""
+    snapshot, blobs = root / "models--some--model" / "snapshots" / "abc", root / "models--some--model" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, file in enumerate(special.iterdir()):
+        shutil.copyfile(file, blobs / str(number))
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    return snapshot
+
+
+def test_a_snapshot_of_the_hub_s_cache_is_a_source_and_its_links_lead_to_its_blobs_alone(
+    special: Path, tmp_path: Path
+) -> None:
+    snapshot = hub_snapshot(special, tmp_path)
+    models.fetch(str(snapshot), None, tmp_path / "out")
+    assert weights(tmp_path / "out") == weights(special)
+    (tmp_path / "models--some--model" / "refs").mkdir()
+    (tmp_path / "models--some--model" / "refs" / "main").write_text("abc")
+    (snapshot / "more.txt").symlink_to("../../refs/main")
+    with pytest.raises(ValueError, match=r"more\.txt is a link out of it"):
+        models.fetch(str(snapshot), None, tmp_path / "out")
+
+
+@contextmanager
+def files_no_longer_than(n_bytes: int) -> Iterator[None]:
+    """Let every write beyond that fail, as on a full disk."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5000, 12_000])  # in the config, the weights, the tokenizer
+def test_a_full_disk_is_one_line_that_names_the_model_and_leaves_nothing(
+    texts: list[str], tmp_path: Path, n_bytes: int
+) -> None:
+    with files_no_longer_than(n_bytes), pytest.raises(OSError, match=r"out: cannot be written: ") as caught:
+        make(texts, tmp_path / "out", hidden_size=4, layers=1)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_while_a_model_is_copied_is_one_line_that_names_it(special: Path, tmp_path: Path) -> None:
+    with files_no_longer_than(5000), pytest.raises(OSError, match=r"base\.source: .* cannot be copied: ") as caught:
+        models.fetch(str(special), None, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_hub_is_asked_for_safetensors_and_text_files_alone(

@@ -1,10 +1,13 @@
 """Rows of a long computation, saved as they finish: an interruption costs one shard, the next run computes the rest.
 
-A shard is a small Parquet file of finished rows, in the order in which they finished, each with its index. Which work
-folder belongs to which inputs (vr/execution/work_folder.py) and what the rows mean is the caller's business.
+A shard is a small Parquet file of finished rows, in the order in which they finished, each with its index. Its name is
+a checksum of its bytes and its folder, so one that was cut, changed or put there from elsewhere is found out, and its
+rows are computed again. Which work folder belongs to which inputs (vr/execution/work_folder.py) and what the rows mean
+is the caller's business.
 """
 
-import itertools
+import hashlib
+import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +18,7 @@ import dataframely as dy
 import polars as pl
 
 from vr.tables import parquet
-from vr.tables.files import atomic_file
+from vr.tables.files import atomic_file, remove
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +44,16 @@ def resume(
 
     Raises:
         OSError: a shard cannot be written (a full disk).
+        ValueError: a row cannot be stored; says which.
         RuntimeError: `compute` ended without all rows, or gave one that was not asked for.
     """
     indexed = {"index": pl.Int64, **columns}
-    shards = _saved(folder, indexed)
-    done = {index for indices in shards.values() for index in indices}
-    missing = [index for index in range(total) if index not in done]
+    missing = set(range(total))
+    shards = _saved(folder, missing, indexed)
     if shards:
         logger.info("going on: %d of %d rows were done before", total - len(missing), total)
     if missing:
-        shards |= _save(folder, compute(missing), set(missing), indexed, shard_rows)
+        shards |= _save(folder, compute(sorted(missing)), missing, indexed, shard_rows)
     for begin in range(0, total, BLOCK_ROWS):
         end = min(begin + BLOCK_ROWS, total)
         files = [file for file, indices in shards.items() if min(indices) < end and max(indices) >= begin]
@@ -63,7 +66,7 @@ def write(folder: Path, total: int, compute: Compute, table: Path, schema: type[
 
     Raises:
         OSError, RuntimeError: as `resume`.
-        ValueError: a row breaks the schema, see `parquet.write_batches`.
+        ValueError: as `resume`; a row breaks the schema, see `parquet.write_batches`.
     """
     frames = resume(folder, total, compute, parquet.types(schema), shard_rows=shard_rows)
     parquet.write_batches(frames, table, schema)
@@ -78,17 +81,29 @@ def blocks(indices: Sequence[int], size: int, total: int) -> Iterator[list[int]]
         yield list(range(block * size, min((block + 1) * size, total)))
 
 
-def _saved(folder: Path, columns: Mapping[str, Any]) -> dict[Path, list[int]]:
-    """The shards in the folder, each with the indices of its rows."""
+def _saved(folder: Path, missing: set[int], columns: Mapping[str, Any]) -> dict[Path, list[int]]:
+    """The shards in the folder, each with the indices of its rows, which are taken out of `missing`."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for file in sorted(folder.glob("*.parquet")):
         try:
-            found[file] = pl.read_parquet(file, schema=columns)["index"].to_list()
-        except (pl.exceptions.PolarsError, OSError) as error:  # half a file, after a power cut
-            logger.warning("%s: not readable, its rows are computed again (%s)", file, error)
-            file.unlink()
+            found[file] = _indices(file, missing, columns)
+        except (pl.exceptions.PolarsError, ValueError, OSError) as error:
+            logger.warning("%s: not usable, its rows are computed again (%s)", file, error)
+            remove(file)
+        else:
+            missing.difference_update(found[file])
     return found
+
+
+def _indices(file: Path, missing: set[int], columns: Mapping[str, Any]) -> list[int]:
+    content = file.read_bytes()
+    if file.name != _name(file.parent, content):
+        raise ValueError("its name is not its checksum")
+    indices: list[int] = pl.read_parquet(content, schema=columns)["index"].to_list()
+    if not indices or len(set(indices)) < len(indices) or not missing.issuperset(indices):
+        raise ValueError("its rows are not asked for, or come twice")
+    return indices
 
 
 def _save(
@@ -100,7 +115,6 @@ def _save(
 ) -> dict[Path, list[int]]:
     """Write rows as shards while they come. Returns the files, each with the indices of its rows."""
     shards: dict[Path, list[int]] = {}
-    names = itertools.count(max((int(file.stem) + 1 for file in folder.glob("*.parquet")), default=0))
     held: list[Row] = []
     saved_at = time.monotonic()
     try:
@@ -111,19 +125,38 @@ def _save(
             held.append({"index": index, **row})
             if len(held) >= shard_rows or time.monotonic() - saved_at > SAVE_SECONDS:
                 rows, held, saved_at = held, [], time.monotonic()
-                shards |= _write_shard(folder / f"{next(names):06}.parquet", rows, columns)
+                shards |= _write_shard(folder, rows, columns)
     finally:
         if held:
-            shards |= _write_shard(folder / f"{next(names):06}.parquet", held, columns)
+            shards |= _write_shard(folder, held, columns)
     if missing:
         raise RuntimeError(f"{len(missing)} rows were not computed, the first: {min(missing)}")
     return shards
 
 
-def _write_shard(file: Path, rows: Sequence[Row], columns: Mapping[str, Any]) -> dict[Path, list[int]]:
+def _write_shard(folder: Path, rows: Sequence[Row], columns: Mapping[str, Any]) -> dict[Path, list[int]]:
+    content = _as_parquet(rows, columns)
+    file = folder / _name(folder, content)
     try:
         with atomic_file(file) as part:
-            pl.DataFrame(rows, schema=dict(columns), orient="row").write_parquet(part)
-    except (pl.exceptions.PolarsError, OSError) as error:
+            part.write_bytes(content)
+    except OSError as error:
         raise OSError(f"{file}: cannot be written: {error}") from error
     return {file: [row["index"] for row in rows]}
+
+
+def _name(folder: Path, content: bytes) -> str:
+    checksum = hashlib.sha256(folder.as_posix().encode() + b"\0" + content)
+    return f"{checksum.hexdigest()}.parquet"
+
+
+def _as_parquet(rows: Sequence[Row], columns: Mapping[str, Any]) -> bytes:
+    content = io.BytesIO()
+    try:
+        pl.DataFrame(rows, schema=dict(columns), orient="row").write_parquet(content)
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+        if len(rows) > 1:  # which of them?
+            for row in rows:
+                _as_parquet([row], columns)
+        raise ValueError(f"row {rows[0]['index']} cannot be stored: {str(error).splitlines()[0]}") from error
+    return content.getvalue()

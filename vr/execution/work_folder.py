@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vr.tables.files import remove
+
 _LOCK = "lock"
 
 
@@ -67,15 +69,16 @@ def work_folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
 
     Raises:
         RuntimeError: another process holds the folders of this name; says which.
+        OSError: the folder cannot be written to; names it.
     """
     assert name and fingerprint and "/" not in name + fingerprint and fingerprint != _LOCK
     home = root / name
     home.mkdir(parents=True, exist_ok=True)
     with _held(home / _LOCK, name):
-        for entry in home.iterdir():
-            if entry.is_dir() and entry.name != fingerprint:
-                shutil.rmtree(entry)
         folder = home / fingerprint
+        for entry in home.iterdir():
+            if entry.name != _LOCK and not (entry == folder and entry.is_dir() and not entry.is_symlink()):
+                remove(entry)
         folder.mkdir(exist_ok=True)
         yield folder
         shutil.rmtree(folder)

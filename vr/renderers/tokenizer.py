@@ -14,32 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from vr.renderers.markers import TEXT_END, TURN_BEGIN, TURN_END
+from vr.renderers.model_directory import in_one_line, require_model
 
 _TEXTS_AT_ONCE = 8  # texts that a thread encodes in one call, without Python's lock
 _PIECE = 1000  # characters
 _LINE_OF_LETTERS = re.compile(r"\n(?=[A-Za-z])")
 
 
-def require_model(model: str | Path) -> None:
-    """Check that a model directory is there; cheap, so that it can stand before an engine is imported.
-
-    Raises:
-        FileNotFoundError: `model` is no model directory.
-    """
-    if not (Path(model) / "config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
-
-
 def load_tokenizer(model: str | Path) -> Any:
-    """The tokenizer of a model directory; code that comes with the model is never run.
+    """The tokenizer of a model directory, which is checked first; code that comes with the model is never run.
 
     Raises:
-        FileNotFoundError: `model` is no model directory.
+        FileNotFoundError, ValueError: as `require_model`; there is no tokenizer, or it cannot be read.
     """
     require_model(model)
+    if not any(Path(model).glob("tokenizer*")):
+        raise FileNotFoundError(f"{model}: no tokenizer there")
     from transformers import AutoTokenizer  # takes seconds to import
 
-    return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    except Exception as error:  # the library `tokenizers` raises bare ones
+        raise ValueError(f"{model}: its tokenizer cannot be read: {in_one_line(error)}") from error
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:

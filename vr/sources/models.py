@@ -4,12 +4,14 @@
 directory or a hub model into place; only weights in safetensors and plain text files are taken: no pickles, no Python
 code. A model directory appears whole or not at all.
 
-Not covered: pretraining (the miniature knows nothing before its first training), and whether the trainer and the
-sampler know a fetched model's architecture.
+Not covered: pretraining (the miniature knows nothing before its first training), and whether the sampler knows a
+fetched model's architecture.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import dataframely as dy
 
 from vr.renderers import markers
+from vr.renderers.model_directory import in_one_line, load_config, require_finite
 from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.settings.params import Base
 from vr.tables.files import atomic_folder
@@ -69,6 +72,7 @@ def make_miniature(texts: Iterable[str], out: Path, settings: Base) -> None:
 
     Raises:
         ValueError: the vocabulary has no room for the bytes.
+        OSError: the disk is full.
     """
     import torch
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
@@ -95,8 +99,11 @@ def make_miniature(texts: Iterable[str], out: Path, settings: Base) -> None:
         model = Qwen3ForCausalLM(config)
     model.generation_config = GenerationConfig(eos_token_id=turn_ends(tokenizer), pad_token_id=tokenizer.pad_token_id)
     with atomic_folder(out) as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        try:
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+        except Exception as error:  # of a full disk each library raises an error of its own class
+            raise OSError(f"{out}: cannot be written: {in_one_line(error)}") from error
 
 
 def _tokenizer(texts: Iterable[str], vocabulary: int, kind: str) -> Any:
@@ -143,7 +150,9 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
 
     Raises:
         FileNotFoundError: neither such a directory nor such a hub model, or it is no whole model.
-        ValueError: its tokenizer has no single tokens for the ends of turns.
+        ValueError: a file is a link out of the directory; a file cannot be read, the weights do not fit the config, or
+            one of them is NaN or infinite; the tokenizer has no single tokens for the ends of turns.
+        OSError: the disk is full.
     """
     if not Path(source).is_dir() and source.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError(f"base.source = {source!r}: no such directory")
@@ -152,18 +161,37 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
             _copy(Path(source), part)
         else:
             _download(source, revision, part)
-        _require_whole(part, source)
-        try:
+        with _naming(source, part):
             require_turn_markers(load_tokenizer(part))
-        except ValueError as error:
-            raise ValueError(f"base.source = {source!r}: {error}") from error
+            _require_fit(part)
+            require_finite(part)
 
 
 def _copy(source: Path, part: Path) -> None:
+    """Copy the files of a model's directory.
+
+    A symbolic link is followed where it stays in the directory, or leads from a snapshot of the hub's cache to the
+    blobs beside it. Any other would bring in a file that nobody named, and from there into DVC's cache and remote.
+    """
+    inside = [os.path.realpath(source)]
+    if source.resolve().parent.name == "snapshots":
+        inside.append(os.path.realpath(source.resolve().parent.parent / "blobs"))
     for file in sorted(source.iterdir()):
-        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in TAKEN):
-            # Never a hard link: DVC makes its outputs read-only, and an edit of the source would reach DVC's cache.
-            shutil.copyfile(file, part / file.name)
+        if not any(fnmatch(file.name, pattern) for pattern in TAKEN):
+            continue
+        target = os.path.realpath(file)
+        if not any(target.startswith(f"{folder}{os.sep}") for folder in inside):
+            raise ValueError(f"base.source = {str(source)!r}: {file.name} is a link out of it, to {target}")
+        if file.is_file():
+            _copy_file(file, part / file.name)
+
+
+def _copy_file(file: Path, copy: Path) -> None:
+    try:
+        # Never a hard link: DVC makes its outputs read-only, and an edit of the source would reach DVC's cache.
+        shutil.copyfile(file, copy)
+    except OSError as error:
+        raise OSError(f"base.source: {file} cannot be copied: {error}") from error
 
 
 def _download(source: str, revision: str | None, part: Path) -> None:
@@ -177,7 +205,35 @@ def _download(source: str, revision: str | None, part: Path) -> None:
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
 
 
-def _require_whole(folder: Path, source: str) -> None:
-    for pattern in ("config.json", "*.safetensors", "tokenizer*"):
-        if not any(folder.glob(pattern)):
-            raise FileNotFoundError(f"base.source = {source!r}: no {pattern} there")
+@contextmanager
+def _naming(source: str, part: Path) -> Iterator[None]:
+    """Let an error about the files in `part` name the entry of params.yaml that they came from."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"base.source = {source!r}: {str(error).replace(str(part), source)}") from error
+
+
+def _require_fit(model: Path) -> None:
+    """Check that the weights are those that the config asks for, without reading them.
+
+    What is missing, transformers would make up of random numbers.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape; names it.
+    """
+    from transformers import AutoModelForCausalLM, logging
+
+    load_config(model)
+    logging.set_verbosity_error()  # its own report takes ten lines
+    logging.disable_progress_bar()
+    settings = {"trust_remote_code": False, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    try:
+        _, notes = AutoModelForCausalLM.from_pretrained(model, device_map="meta", output_loading_info=True, **settings)
+    except Exception as error:  # of many classes, its own and others
+        raise ValueError(f"{model}: transformers cannot load it: {in_one_line(error)}") from error
+    if missing := sorted(notes["missing_keys"]):
+        raise ValueError(f"{model}: the weights lack {len(missing)} tensors of the config's model, first {missing[0]}")
+    for name, theirs, ours in notes["mismatched_keys"]:
+        raise ValueError(f"{model}: tensor {name} has shape {tuple(theirs)}, the config's model {tuple(ours)}")

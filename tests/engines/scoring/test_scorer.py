@@ -3,15 +3,19 @@
 import math
 import multiprocessing
 import random
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scoring_examples import assert_same, make_examples, plain_logps, score_examples
-from tiny_models import make_model, new_model
+from tiny_models import DAMAGED, damaged, make_model, new_model
 
 from vr.engines.scoring import forward, scorer
 from vr.renderers.example import Example
@@ -146,7 +150,8 @@ def test_a_scorer_loads_once_and_blocks_do_not_influence_each_other(
     assert blocks == [score_examples(tiny_model, examples[:7]), [], score_examples(tiny_model, examples[7:])]
 
 
-def test_traces_are_scored_in_whole_blocks_whichever_of_them_are_missing() -> None:
+def test_traces_are_scored_in_whole_blocks_whichever_of_them_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "BLOCK_ROWS", 2)
     traces = pl.DataFrame({"problem_id": list("abcde"), "seed": [3] * 5})
     blocks: list[list[str]] = []
 
@@ -158,7 +163,7 @@ def test_traces_are_scored_in_whole_blocks_whichever_of_them_are_missing() -> No
         assert not token_logps
         return [forward.Score(-float(example.ids[0]), 1, None, None, None) for example in examples]
 
-    found = dict(scorer.score_traces(score, traces, examples_of, [3, 4], block_rows=2, token_logps=False))
+    found = dict(scorer.score_traces(score, traces, examples_of, [3, 4], token_logps=False))
     assert blocks == [["c", "d"], ["e"]]
     assert list(found) == [3, 4]
     assert found[3] == {"problem_id": "d", "seed": 3, **asdict(forward.Score(-100.0, 1, None, None, None))}
@@ -174,10 +179,76 @@ def test_token_logps_are_left_out_unless_asked_for(tiny_model: Path) -> None:
     assert score_examples(tiny_model, make_examples(1), token_logps=False)[0].trace_logps is None
 
 
+def with_weights(model: Path, out: Path, value: float, *names: str) -> Path:
+    """A copy of the model in which one weight of each of these tensors has the value."""
+    shutil.copytree(model, out)
+    tensors = load_file(out / "model.safetensors")
+    for name in names:
+        tensors[name].view(-1)[7] = value
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    return out
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_model_that_computes_no_numbers_is_an_error_at_once(tiny_model: Path, tmp_path: Path, value: float) -> None:
+    model = with_weights(tiny_model, tmp_path / "model", value, "model.layers.0.self_attn.v_proj.weight")
+    with pytest.raises(ValueError, match=r"example 0: .*model gives it no finite log-prob"):
+        score_examples(model, make_examples(3), token_logps=False)
+
+
+def test_a_model_that_lacks_a_tensor_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    # transformers would fill it with random numbers
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tensors = load_file(model / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"model: the weights lack 1 tensors, first model\.layers\.1\.mlp\.up_proj"):
+        score_examples(model, make_examples(1))
+
+
+def test_a_pickle_beside_weights_of_another_name_is_never_read(tiny_model: Path, tmp_path: Path) -> None:
+    model, witness = Path(shutil.copytree(tiny_model, tmp_path / "model")), tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return open, (str(witness), "w")
+
+    (model / "model.safetensors").rename(model / "other.safetensors")
+    torch.save({"evil": Evil()}, model / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors there"):
+        score_examples(model, make_examples(1))
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        forward.load(model, "cpu", 1)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(("ids", "unknown"), [([1, 2, 311], 311), ([-1, 2, 3], -1), ([1, 10**12, 3], 10**12)])
+def test_an_id_that_the_model_does_not_know_is_named_with_its_trace(
+    tiny_model: Path, ids: list[int], unknown: int
+) -> None:
+    traces = pl.DataFrame({"problem_id": ["good", "bad"], "seed": [3, 4]})
+    examples = [Example([1, 2, 310], 1, (1, 3)), Example(ids, 1, (1, 3))]
+    with (
+        scorer.scorer(tiny_model, Machine()) as score,
+        pytest.raises(ValueError, match=rf"^traces: .*'bad', 'seed': 4}}: token id {unknown}, but .* has 311$"),
+    ):
+        list(scorer.score_traces(score, traces, lambda _: examples, [0, 1], token_logps=False))
+
+
 @pytest.mark.parametrize("span", [(0, 2), (2, 4), (3, 2), (-1, 2)])
 def test_a_span_that_cannot_be_scored_is_an_error(tiny_model: Path, span: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="example 1: span"):
         score_examples(tiny_model, [Example([1, 2, 3], 1, (1, 3)), Example([1, 2, 3], 1, span)], token_logps=False)
+
+
+@pytest.mark.parametrize("name", ["weights cut at the end", "half a config", "a pickle alone"])
+def test_a_damaged_model_is_refused_before_the_first_example(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    model = damaged(tiny_model, tmp_path / "model", name)
+    with (
+        pytest.raises((ValueError, FileNotFoundError), match=re.escape(DAMAGED[name][1])),
+        scorer.scorer(model, Machine()),
+    ):
+        pytest.fail("the error has to come before the first example")
 
 
 def test_a_missing_model_is_named() -> None:
@@ -189,7 +260,7 @@ def test_a_missing_model_is_named() -> None:
 
 
 def test_a_model_that_rescales_its_logits_is_refused(tmp_path: Path) -> None:
-    model = new_model(vocabulary=10, tied=True)
+    model = new_model(vocabulary=300, tied=True)
     model.config.final_logit_softcapping = 30.0
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"final_logit_softcapping = 30\.0"):

@@ -1,12 +1,15 @@
 """What the worker is told: whole steps of warm-up, checkpoints to resume from, DeepSpeed's files."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from trainings import params
 
 from vr.engines.training import job
+from vr.engines.training.checkpoint import is_complete, mark_complete
 from vr.engines.training.layout import lay_out
 from vr.engines.training.training_set import TrainingSetStats
 from vr.settings.machine import Machine
@@ -23,13 +26,38 @@ def test_half_written_checkpoints_are_not_resumed_from(tmp_path: Path) -> None:
     for name in ("checkpoint-9", "checkpoint-10", "checkpoint-11"):
         (tmp_path / name).mkdir()
     for name in ("checkpoint-9", "checkpoint-10"):
-        (tmp_path / name / "complete").touch()
+        mark_complete(tmp_path / name)
     assert job.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert not (tmp_path / "checkpoint-11").exists()
     for name in ("checkpoint-9", "checkpoint-10"):
         (tmp_path / name / "complete").unlink()
     assert job.last_checkpoint(tmp_path) is None
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: os.truncate(file, 5),
+        lambda file: os.truncate(file, 0),
+        lambda file: file.unlink(),
+        lambda file: file.with_name("more").touch(),
+        lambda file: os.truncate(file.parent.parent / "complete", 3),
+        lambda file: os.truncate(file.parent.parent / "complete", 0),  # as an older version marked them
+    ],
+)
+def test_a_checkpoint_whose_files_were_cut_after_it_was_marked_is_not_resumed_from(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    for number in (3, 4):
+        states = tmp_path / f"checkpoint-{number}" / "states"
+        states.mkdir(parents=True)
+        (states / "rank_0.pt").write_text("0123456789")
+        mark_complete(states.parent)
+        assert is_complete(states.parent)
+    damage(tmp_path / "checkpoint-4" / "states" / "rank_0.pt")
+    assert job.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
+    assert not (tmp_path / "checkpoint-4").exists()
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])

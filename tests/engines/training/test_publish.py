@@ -1,10 +1,14 @@
 """A published model is the base but for its weights, their number type, and how turns end."""
 
 import json
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save
 from tiny_models import make_markov_model
 
 from vr.engines.training.publish import publish
@@ -83,8 +87,45 @@ def test_publishing_over_a_read_only_model_in_a_cache_leaves_the_cache_alone(tin
     before = {file.name: file.read_bytes() for file in cache.iterdir()}
     trained = tmp_path / "trained"
     trained.mkdir()
-    (trained / "model.safetensors").write_bytes(b"new weights")
+    new_weights = save({"a": torch.ones(3)})
+    (trained / "model.safetensors").write_bytes(new_weights)
     publish(trained, tiny_model, out, precision="fp32", turn_ends=[1, 2])
     shutil.rmtree(trained)  # as the work folder is
-    assert (out / "model.safetensors").read_bytes() == b"new weights"
+    assert (out / "model.safetensors").read_bytes() == new_weights
     assert {file.name: file.read_bytes() for file in cache.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (
+            save({"a": torch.ones(3), "b": torch.tensor([1, math.nan])}),
+            "tensor 'b' has weights that are NaN or infinite",
+        ),
+        (
+            save({"a": torch.tensor([math.inf], dtype=torch.bfloat16)}),
+            "tensor 'a' has weights that are NaN or infinite",
+        ),
+        (save({"a": torch.ones(3)})[:-1], "not a whole safetensors file"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_not_published(
+    tiny_model: Path, tmp_path: Path, weights: bytes, words: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match=rf"out: the training has diverged: .*run/model\.safetensors: {words}"):
+        publish(tmp_path / "run", tiny_model, tmp_path / "out", precision="fp32", turn_ends=[1, 2])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_full_disk_is_an_error_that_names_the_model(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"out: cannot be written: .*No space left"):
+        publish(tiny_model, tiny_model, tmp_path / "out", precision="fp32", turn_ends=[1, 2])
+    assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ def test_missing_base_model_is_named_before_any_row_is_read(tmp_path: Path) -> N
 def test_rows_of_another_set_end_an_interrupted_run(tmp_path: Path) -> None:
     def prepare(ids: list[int], trained_from: int = 1, weight: float = 1.0) -> None:
         row = WeightedExample(Example(ids, trained_from, (1, len(ids))), weight)
-        trainer._prepare_rows([row], tmp_path, 9, 2)
+        trainer._prepare_rows([row], tmp_path, cutoff_len=9, multiple_of=2, vocabulary=9)
 
     def is_kept() -> bool:
         kept = (tmp_path / "run").exists()

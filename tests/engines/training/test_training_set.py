@@ -1,6 +1,7 @@
 """Training sets: what LLaMA-Factory reads back, what of it is trained on, and what the statistics say."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from vr.engines.training import training_set
 from vr.renderers.example import Example
 from vr.renderers.training_rows import WeightedExample
 
+save = partial(training_set.save, vocabulary=1000)
+
 
 def saved(rows: Sequence[WeightedExample], folder: Path, cutoff_len: int = 512, multiple_of: int = 1) -> list[Any]:
     """What LLaMA-Factory reads back, and the statistics in front."""
     from datasets import load_from_disk
 
-    stats = training_set.save(rows, folder / "rows", cutoff_len=cutoff_len, multiple_of=multiple_of)
+    stats = save(rows, folder / "rows", cutoff_len=cutoff_len, multiple_of=multiple_of)
     return [stats, *load_from_disk(str(folder / "rows"))["train"]]
 
 
@@ -36,8 +39,8 @@ def test_normalizer_is_the_weighted_mean_response_length(tmp_path: Path) -> None
 
 
 def test_a_row_of_weight_two_counts_as_the_row_twice_and_one_of_weight_zero_not_at_all(tmp_path: Path) -> None:
-    twice = training_set.save([row(2, 3), row(2, 3), row(1, 9)], tmp_path / "1", cutoff_len=99, multiple_of=1)
-    double = training_set.save([row(2, 3, 2), row(1, 9), row(1, 50, 0)], tmp_path / "2", cutoff_len=99, multiple_of=1)
+    twice = save([row(2, 3), row(2, 3), row(1, 9)], tmp_path / "1", cutoff_len=99, multiple_of=1)
+    double = save([row(2, 3, 2), row(1, 9), row(1, 50, 0)], tmp_path / "2", cutoff_len=99, multiple_of=1)
     assert twice.normalizer_tokens == double.normalizer_tokens == 5
     assert twice.weight_mean * twice.rows == double.weight_mean * double.rows == 3
 
@@ -53,7 +56,7 @@ def test_long_rows_are_cut_at_their_end_and_counted(tmp_path: Path) -> None:
 
 def test_padding_makes_whole_batches(tmp_path: Path) -> None:
     for number, padding in [(1, 3), (4, 0), (5, 3)]:
-        stats = training_set.save([row(1, 1)] * number, tmp_path / str(number), cutoff_len=9, multiple_of=4)
+        stats = save([row(1, 1)] * number, tmp_path / str(number), cutoff_len=9, multiple_of=4)
         assert (stats.padding_rows, stats.weight_mean, stats.normalizer_tokens) == (padding, 1, 1)
 
 
@@ -65,11 +68,14 @@ def test_padding_makes_whole_batches(tmp_path: Path) -> None:
         ([row(9, 1)], "0 response tokens are left within cutoff_len = 5"),
         ([row(1, 1, -1.0)], "weight -1.0"),
         ([row(1, 1, float("nan"))], "weight nan"),
+        ([row(1, 1), row(1, 1, float("inf"))], "row 1: weight inf"),
+        ([row(1, 1), row(900, 100)], "row 1: token id 1000, but the model has 1000"),
+        ([row(1, 1), WeightedExample(Example([1, -1, 2], 1, (1, 2)), 1.0)], "row 1: token id -1, but the model has"),
     ],
 )
 def test_a_set_without_anything_to_learn_is_an_error(rows: list[WeightedExample], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        training_set.save(rows, tmp_path / "rows", cutoff_len=5, multiple_of=4)
+        save(rows, tmp_path / "rows", cutoff_len=5, multiple_of=4)
     assert not list(tmp_path.iterdir())
 
 
@@ -97,7 +103,7 @@ def test_rows_stream_to_disk_in_their_order(tmp_path: Path, monkeypatch: pytest.
 def test_equal_sets_have_equal_files_and_others_other_ones(tmp_path: Path) -> None:
     sets = {"a": [row(2, 3), row(1, 2)], "b": [row(2, 3), row(1, 2)], "c": [row(3, 2), row(1, 2)]}
     for name, rows in sets.items():
-        training_set.save(rows, tmp_path / name, cutoff_len=9, multiple_of=1)
+        save(rows, tmp_path / name, cutoff_len=9, multiple_of=1)
     files = {name: training_set.data_file(tmp_path / name).read_bytes() for name in sets}
     assert files["a"] == files["b"] != files["c"]
 
@@ -108,7 +114,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(training_set._Writer, "_flush", full)
     with pytest.raises(OSError, match=r"rows: cannot be written: .*Error writing bytes"):
-        training_set.save([row(1, 1)], tmp_path / "rows", cutoff_len=9, multiple_of=1)
+        save([row(1, 1)], tmp_path / "rows", cutoff_len=9, multiple_of=1)
     assert not list(tmp_path.iterdir())
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vr.renderers import tokenizer
+from vr.renderers.model_directory import in_one_line, load_config, require_model
 from vr.settings.machine import Machine, gpus
 
 
@@ -27,9 +27,22 @@ def open_engine(model: str | Path, precision: str, machine: Machine) -> Iterator
         precision: float32 | bfloat16 | auto, vLLM's `dtype` (its auto computes float32 weights in bfloat16).
 
     Raises:
-        FileNotFoundError: no such model.
+        FileNotFoundError, ValueError: no such model, or it is not whole.
+        RuntimeError: vLLM cannot start with this model.
     """
-    tokenizer.require_model(model)
+    require_model(model)
+    try:
+        engine = _start(model, precision, machine)
+    except Exception as error:  # of many classes, its own and others
+        raise RuntimeError(f"{model}: vLLM cannot start with it: {in_one_line(error)}") from error
+    _wake_at_death(engine.engine_core)
+    try:
+        yield engine
+    finally:
+        engine.engine_core.shutdown()
+
+
+def _start(model: str | Path, precision: str, machine: Machine) -> Any:
     with _import_without_garbage_collection():
         settings = engine_settings(model, precision, machine)  # first: it sets what vLLM reads while it is imported
         from vllm import EngineArgs, LLMEngine  # seconds: only where a model is sampled from
@@ -37,12 +50,7 @@ def open_engine(model: str | Path, precision: str, machine: Machine) -> Iterator
         config = EngineArgs(**settings).create_engine_config()
     if not gpus():
         config.cache_config.kv_cache_memory_bytes = _kv_cache_bytes(config)
-    engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
-    _wake_at_death(engine.engine_core)
-    try:
-        yield engine
-    finally:
-        engine.engine_core.shutdown()
+    return LLMEngine.from_vllm_config(config, disable_log_stats=True)
 
 
 @contextmanager
@@ -95,10 +103,12 @@ def _wake_at_death(client: Any) -> None:
 def engine_settings(model: str | Path, precision: str, machine: Machine) -> dict[str, Any]:
     """The arguments of vLLM's EngineArgs; also sets the environment variables that vLLM reads."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its warnings at each start are about its own defaults
+    os.environ.setdefault("VLLM_RAISE_ON_LOGIT_NANS", "1")  # of NaN it would draw token 0, text after text
     return {
         "model": str(model),
         "dtype": precision,
+        "load_format": "safetensors",  # its default falls back on pickles
         "trust_remote_code": False,
         "generation_config": "vllm",  # nothing in the model's directory changes the sampling
         "logprobs_mode": "raw_logprobs",  # of the logits before temperature and top_p
@@ -126,7 +136,7 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
         torch.set_num_threads(machine.threads)
     # vLLM compiles the rank that it adds to each log-prob: 17 s and a C++ compiler, of no use to small models.
     torch.compiler.set_stance("force_eager")
-    length = _config(model).max_position_embeddings
+    length = load_config(model).max_position_embeddings
     return {
         "kv_cache_memory_bytes": machine.kv_cache_gib * 2**30,
         "distributed_executor_backend": "uni",
@@ -134,9 +144,3 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(length, machine.max_sequences, 8192),
     }
-
-
-def _config(model: str | Path) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(model, trust_remote_code=False)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from vr.engines.sampling.engine import open_engine
 from vr.renderers import tokenizer
+from vr.renderers.model_directory import require_model
 from vr.settings.machine import Machine
 from vr.settings.params import Sampling
 
@@ -85,10 +86,11 @@ def sample(
         logps: keep the log-prob of every sampled token.
 
     Raises:
-        FileNotFoundError: no such model; raised by the call itself.
-        RuntimeError: the engine failed or died.
+        FileNotFoundError, ValueError: no such model, or it is not whole; raised by the call itself.
+        ValueError: a prompt has a token id that the model does not know.
+        RuntimeError: the engine cannot start, failed or died, among others because the model computes NaN.
     """
-    tokenizer.require_model(model)
+    require_model(model)
     return _sample(model, iter(requests), decoding, machine, total, end_marker, logps)
 
 

@@ -68,6 +68,9 @@ def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
 
     Args:
         threads: compute threads of this process, on a CPU.
+
+    Raises:
+        ValueError: the weights lack a tensor, which transformers would make up.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -75,7 +78,12 @@ def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
     if device == "cpu" and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     dtype = torch.float32 if device == "cpu" else "auto"
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False).eval().to(device)
+    loaded, notes = AutoModelForCausalLM.from_pretrained(
+        model, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+    )
+    if missing := sorted(notes["missing_keys"]):
+        raise ValueError(f"{model}: the weights lack {len(missing)} tensors, first {missing[0]}")
+    loaded = loaded.eval().to(device)
     return loaded.base_model, loaded.get_output_embeddings()
 
 

@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from vr.engines.scoring.forward import Score
-from vr.engines.scoring.scorer import Scorer
+from vr.engines.scoring.scorer import Scorer, score_block
 from vr.renderers.example import Example
 from vr.tables.schemas import Traces
 from vr.tables.vocabulary import TRACE_KEY
@@ -52,9 +52,12 @@ def compare(
     Args:
         traces: trace_logps and the columns that `examples_of` needs.
         examples_of: turns a block of `traces` into one example for each of its rows, in their order.
+
+    Raises:
+        ValueError: as `score_block`.
     """
     some = traces.gather_every(max(1, traces.height // N_COMPARED))
-    return _differences(some["trace_logps"], score(examples_of(some), True))
+    return _differences(some["trace_logps"], score_block(score, some, examples_of, token_logps=True))
 
 
 def _differences(sampled: pl.Series, scores: Sequence[Score]) -> dict[str, Any]:

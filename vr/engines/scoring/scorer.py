@@ -2,12 +2,13 @@
 
 The examples of a block run in batches of similar length (vr/engines/scoring/forward.py), in this process or in several
 that share the batches (vr/engines/scoring/ranks.py). The results are the same to the last digit in both cases; other
-batches change only the last digits.
+batches round otherwise, which moves the log-prob of a token by FIGURE nats.
 
 Not covered: more than one machine, models that rescale their logits (an error), and models that are not causal.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
@@ -23,7 +24,7 @@ from vr.engines.scoring import forward, ranks
 from vr.engines.scoring.forward import BatchScorer, Score
 from vr.execution import resume
 from vr.renderers.example import Example
-from vr.renderers.tokenizer import require_model
+from vr.renderers.model_directory import load_config, require_model, vocabulary
 from vr.settings.machine import Machine, gpus
 from vr.tables.schemas import Traces
 from vr.tables.vocabulary import TRACE_KEY
@@ -32,8 +33,18 @@ logger = logging.getLogger(__name__)
 
 RESCALED = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Entries of a model's config (Gemma 2, Granite, Cohere) that change logits after the output projection."""
+BLOCK_ROWS = 256
+"""Traces scored together. A constant: which of them are a batch must not depend on how often work is saved."""
 Scorer = Callable[[Sequence[Example], bool], list[Score]]
 """Takes examples, and whether to keep the log-prob of every trace token; gives their scores in the same order."""
+
+
+class ExampleError(ValueError):
+    """An example that the model cannot score; `index` is its place among those given."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"example {index}: {why}")
+        self.index, self.why = index, why
 
 
 @contextmanager
@@ -49,9 +60,10 @@ def scorer(model: str | Path, machine: Machine) -> Iterator[Scorer]:
         model: a model directory.
 
     Raises:
-        FileNotFoundError: no such model.
-        ValueError: from the function: a span reaches out of its example or begins at its first token; the model
-            rescales its logits; there are more ranks than GPUs.
+        FileNotFoundError, ValueError: no such model, or it is not whole.
+        ExampleError: from the function: a span reaches out of its example or begins at its first token, the model does
+            not know a token id, or it computes NaN.
+        ValueError: from the function: the model rescales its logits; there are more ranks than GPUs.
         RuntimeError: from the function: a rank failed or died.
     """
     require_model(model)
@@ -71,12 +83,17 @@ class _BlockScorer:
         return _positions(self.model)
 
     @cached_property
+    def vocabulary(self) -> int:
+        """Token ids that the model knows."""
+        return vocabulary(self.model)
+
+    @cached_property
     def score_batches(self) -> BatchScorer:
         return self.stack.enter_context(_load(self.model, self.machine))
 
     def __call__(self, examples: Sequence[Example], token_logps: bool) -> list[Score]:
         for index, example in enumerate(examples):
-            _check_spans(index, example)
+            self._check(index, example)
         if not examples:
             return []
         lengths = {i: forward.length(example) for i, example in enumerate(examples) if len(example.ids) <= self.longest}
@@ -90,7 +107,22 @@ class _BlockScorer:
         for batch, found in zip(made, results, strict=True):
             for i, result in zip(batch, found, strict=True):
                 scores[i] = result
+        self._require_numbers(scores)
         return scores
+
+    def _check(self, index: int, example: Example) -> None:
+        n = len(example.ids)
+        for begin, end in forward.spans(example):
+            if not (0 <= begin <= end <= n) or begin == 0 < end:
+                raise ExampleError(index, f"span {begin, end} in {n} tokens (the first token has no log-prob)")
+        if (unknown := example.unknown_id(self.vocabulary)) is not None:
+            raise ExampleError(index, f"token id {unknown}, but {self.model} has {self.vocabulary}")
+
+    def _require_numbers(self, scores: Sequence[Score]) -> None:
+        """A sum is NaN if one of its log-probs is, or if they are infinite."""
+        for index, score in enumerate(scores):
+            if not math.isfinite(score.trace_logp_sum or 0) or not math.isfinite(score.answer_logp_sum or 0):
+                raise ExampleError(index, f"{self.model} gives it no finite log-prob: are its weights numbers?")
 
 
 def _positions(model: str | Path) -> int:
@@ -99,9 +131,7 @@ def _positions(model: str | Path) -> int:
     Raises:
         ValueError: the model rescales its logits.
     """
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    config = load_config(model)
     for name in RESCALED:
         if getattr(config, name, None) is not None:
             raise ValueError(f"{model}: {name} = {getattr(config, name)} in config.json: not supported")
@@ -144,13 +174,6 @@ def batches(lengths: Mapping[int, int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _check_spans(index: int, example: Example) -> None:
-    n = len(example.ids)
-    for begin, end in forward.spans(example):
-        if not (0 <= begin <= end <= n) or begin == 0 < end:
-            raise ValueError(f"example {index}: span {begin, end} in {n} tokens (the first token has no log-prob)")
-
-
 def _unscored(example: Example) -> Score:
     return Score(None, example.trace[1] - example.trace[0], None, None, None)
 
@@ -161,7 +184,6 @@ def score_traces(
     examples_of: Callable[[pl.DataFrame], list[Example]],
     indices: list[int],
     *,
-    block_rows: int,
     token_logps: bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Index and row of schemas.Logps of some traces, in the order of their indices.
@@ -173,15 +195,32 @@ def score_traces(
         traces: problem_id, seed and the columns that `examples_of` needs.
         examples_of: turns a block of `traces` into one example for each of its rows, in their order.
         indices: rows of `traces` that are asked for, in ascending order.
-        block_rows: rows scored together.
         token_logps: keep the log-prob of every trace token.
+
+    Raises:
+        ValueError: as `score_block`.
     """
     wanted = set(indices)
     with tqdm(total=len(indices), desc="scoring", unit="trace") as bar:
-        for block in resume.blocks(indices, block_rows, traces.height):
+        for block in resume.blocks(indices, BLOCK_ROWS, traces.height):
             keys = traces[block].select(TRACE_KEY).iter_rows(named=True)
-            scores = score(examples_of(traces[block]), token_logps)
+            scores = score_block(score, traces[block], examples_of, token_logps=token_logps)
             for index, key, result in zip(block, keys, scores, strict=True):
                 if index in wanted:
                     bar.update()
                     yield index, key | asdict(result)
+
+
+def score_block(
+    score: Scorer, traces: pl.DataFrame, examples_of: Callable[[pl.DataFrame], list[Example]], *, token_logps: bool
+) -> list[Score]:
+    """The scores of a block of traces, in its order; for the arguments see `score_traces`.
+
+    Raises:
+        ValueError: an example cannot be scored; its trace is named.
+    """
+    try:
+        return score(examples_of(traces), token_logps)
+    except ExampleError as error:
+        key = traces.select(TRACE_KEY).row(error.index, named=True)
+        raise ValueError(f"traces: {key}: {error.why}") from error

@@ -2,14 +2,15 @@
 
 import json
 import logging
-import shutil
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+from vr.engines.training.checkpoint import is_complete
 from vr.engines.training.layout import Layout
 from vr.engines.training.training_set import TrainingSetStats
 from vr.settings.params import Train
+from vr.tables.files import remove
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,13 @@ def last_checkpoint(run: Path) -> str | None:
 
     Half-written checkpoints are removed; without any whole one, all of `run` is removed.
     """
-    whole = [path.parent for path in run.glob("checkpoint-*/complete")]
-    for path in run.glob("checkpoint-*"):
+    found = list(run.glob("checkpoint-*"))
+    whole = [path for path in found if is_complete(path)]
+    for path in found:
         if path not in whole:
-            shutil.rmtree(path)
+            remove(path)
     if not whole:
-        shutil.rmtree(run, ignore_errors=True)
+        remove(run)
         return None
     last = max(whole, key=lambda path: int(path.name.rpartition("-")[2]))
     log.info("resuming from %s", last.name)

@@ -16,13 +16,15 @@ from pathlib import Path
 import polars as pl
 
 from vr.engines.training import job, training_set
+from vr.engines.training.checkpoint import is_complete, mark_complete
 from vr.engines.training.launch import launch
 from vr.engines.training.layout import Layout, cores, lay_out
 from vr.engines.training.publish import publish
 from vr.engines.training.training_set import TrainingSetStats
 from vr.execution import code
 from vr.execution.work_folder import fingerprint, work_folder
-from vr.renderers.tokenizer import load_tokenizer, require_model, require_turn_markers, turn_ends
+from vr.renderers.model_directory import vocabulary
+from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.renderers.training_rows import WeightedExample
 from vr.settings.machine import Machine, gpus
 from vr.settings.params import Train
@@ -70,20 +72,21 @@ def train(
     it appears whole or not at all.
 
     Raises:
-        FileNotFoundError: no model in `base`.
-        ValueError: the batch cannot be laid out on this machine; the rows leave nothing to train on; the tokenizer
-            has no single token that ends a turn.
-        RuntimeError: the training processes failed (the last lines that they wrote are in the message), or another
-            process trains the same model.
+        FileNotFoundError, ValueError: no model in `base`, or it is not whole.
+        ValueError: the batch cannot be laid out on this machine; the rows leave nothing to train on, or have token ids
+            that the model does not know; the tokenizer has no single token that ends a turn.
+        RuntimeError: the training processes failed (the last lines that they wrote are in the message), the training
+            came to weights that are no numbers, or another process trains the same model.
         OSError: the disk is full.
     """
     base, out, work_root = base.resolve(), out.resolve(), work_root.resolve()
-    require_model(base)
     layout = lay_out(params.batch_size * rows_per_question, machine, gpus(), cores())
     tokenizer = load_tokenizer(base)
     require_turn_markers(tokenizer)
     with work_folder(work_root, f"train-{out.name}", _fingerprint(base, params, layout)) as folder:
-        stats = _prepare_rows(rows, folder, params.cutoff_len, layout.batch)
+        stats = _prepare_rows(
+            rows, folder, cutoff_len=params.cutoff_len, multiple_of=layout.batch, vocabulary=vocabulary(base)
+        )
         log.info(
             "%s: %d rows (%d cut off, %d of padding), C = %.2f tokens, %s",
             out.name,
@@ -93,11 +96,12 @@ def train(
             stats.normalizer_tokens,
             layout,
         )
-        state = folder / "run" / "trainer_state.json"  # the worker writes it last
-        if not state.is_file():
+        run = folder / "run"
+        if not is_complete(run):
             launch(job.write(folder, base, params, stats, layout, machine.checkpoint_steps), layout, machine.threads)
-        result = Training(stats, curves(state))
-        publish(folder / "run", base, out, precision=params.precision, turn_ends=turn_ends(tokenizer))
+            mark_complete(run)
+        result = Training(stats, curves(run / "trainer_state.json"))
+        publish(run, base, out, precision=params.precision, turn_ends=turn_ends(tokenizer))
         return result
 
 
@@ -123,10 +127,14 @@ def _fingerprint(base: Path, params: Train, layout: Layout) -> str:
     return fingerprint(base, settings, asdict(layout), deepspeed, *files)
 
 
-def _prepare_rows(rows: Iterable[WeightedExample], folder: Path, cutoff_len: int, batch: int) -> TrainingSetStats:
-    """Save the set as `folder/rows`; if it is not the set of the interrupted run, remove that run."""
+def _prepare_rows(rows: Iterable[WeightedExample], folder: Path, **how: int) -> TrainingSetStats:
+    """Save the set as `folder/rows`; if it is not the set of the interrupted run, remove that run.
+
+    Args:
+        how: the keywords of `training_set.save`.
+    """
     new, kept = folder / "rows.new", folder / "rows"
-    stats = training_set.save(rows, new, cutoff_len=cutoff_len, multiple_of=batch)
+    stats = training_set.save(rows, new, **how)
     old_data, new_data = training_set.data_file(kept), training_set.data_file(new)
     if old_data.is_file() and filecmp.cmp(old_data, new_data, shallow=False):
         shutil.rmtree(new)

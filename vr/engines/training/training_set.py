@@ -11,6 +11,7 @@ import json
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,7 +51,9 @@ class TrainingSetStats:
     """after cutting"""
 
 
-def save(rows: Iterable[WeightedExample], folder: Path, *, cutoff_len: int, multiple_of: int) -> TrainingSetStats:
+def save(
+    rows: Iterable[WeightedExample], folder: Path, *, cutoff_len: int, multiple_of: int, vocabulary: int
+) -> TrainingSetStats:
     """Write rows, in their order, to `folder`, which appears whole or not at all.
 
     Columns: input_ids (T), trained_from (the loss covers input_ids[trained_from:]; T where nothing is trained on),
@@ -61,13 +64,17 @@ def save(rows: Iterable[WeightedExample], folder: Path, *, cutoff_len: int, mult
     C is the weighted mean response length, sum_i w_i len_i / sum_i w_i. It is the plain mean where all weights are
     equal. As in the loss's numerator, a row of weight 0 counts nothing and a row of weight 2 counts as two rows.
 
+    Args:
+        vocabulary: token ids that the model knows.
+
     Raises:
-        ValueError: no rows, a negative weight, or nothing to train on (all weights 0, or all responses cut off).
+        ValueError: no rows, a weight that is no number >= 0, a token id that the model does not know, or nothing to
+            train on (all weights 0, or all responses cut off).
         OSError: the disk is full.
     """
     with atomic_folder(folder) as part:
         try:
-            with _Writer(part / _DATA, cutoff_len) as writer:
+            with _Writer(part / _DATA, cutoff_len, vocabulary) as writer:
                 for row in rows:
                     writer.add(row)
                 stats = writer.stats(padding_rows=-writer.rows % multiple_of)
@@ -103,11 +110,11 @@ def _describe(folder: Path) -> None:
 class _Writer:
     """Rows to an Arrow stream file, in pieces of about `_FLUSH_TOKENS` tokens, with the sums for the statistics."""
 
-    def __init__(self, path: Path, cutoff_len: int) -> None:
+    def __init__(self, path: Path, cutoff_len: int, vocabulary: int) -> None:
         path.parent.mkdir()
         self._file = pa.OSFile(str(path), "wb")
         self._stream = pa.ipc.new_stream(self._file, _SCHEMA)
-        self._cutoff_len = cutoff_len
+        self._cutoff_len, self._vocabulary = cutoff_len, vocabulary
         self.rows = 0
         self._truncated = self._response_tokens = self._longest = 0
         self._weight_sum = self._weighted_tokens = 0.0
@@ -127,11 +134,13 @@ class _Writer:
         """Take one row.
 
         Raises:
-            ValueError: a weight that is not >= 0.
+            ValueError: a weight that is no number >= 0, or a token id that the model does not know.
         """
         example, weight = row.example, row.weight
-        if not weight >= 0:
-            raise ValueError(f"row {self.rows}: weight {weight} is not >= 0")
+        if not 0 <= weight < inf:
+            raise ValueError(f"row {self.rows}: weight {weight} is not a number >= 0")
+        if (unknown := example.unknown_id(self._vocabulary)) is not None:
+            raise ValueError(f"row {self.rows}: token id {unknown}, but the model has {self._vocabulary}")
         ids = array("i", example.ids[: self._cutoff_len])
         # Nothing predicts a row's first token, so it is never part of the loss.
         trained_from = min(len(ids), max(example.trained_from, 1))

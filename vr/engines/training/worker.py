@@ -11,6 +11,7 @@ import shutil
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,11 +19,10 @@ from typing import Any
 import torch
 
 from vr.engines.training.batches import ByLength, Rows, collate, weights_of
+from vr.engines.training.checkpoint import mark_complete
 from vr.engines.training.loss import IGNORED, logits_at, next_tokens, weighted_nll, weighted_tokens
 from vr.execution.processes import end_with_parent
 
-COMPLETE = "complete"
-"""The file whose presence says that every rank has written the whole checkpoint."""
 _NOT_NEEDED = ("matplotlib", "scipy")
 """Modules that the libraries import if they can, that training does not use, and that take long to import."""
 
@@ -111,9 +111,12 @@ def _without_printing(trainer: Any) -> list[Any]:
     from transformers import PrinterCallback, ProgressCallback
 
     class Progress(ProgressCallback):
-        """The progress bar, with the last loss in it instead of a printed line for every step."""
+        """The progress bar, with the last loss in it instead of a printed line for every step; an end at NaN."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+            # with NaN in its weights a model learns nothing more: better now than at the end
+            if not all(isfinite(logs.get(name, 0)) for name in ("loss", "grad_norm")):
+                sys.exit(f"step {state.global_step}: the training has diverged, loss and gradient norm are {logs}")
             if self.training_bar is not None and "loss" in logs:
                 self.training_bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
 
@@ -136,7 +139,7 @@ def _checkpoint_bookkeeping() -> Any:
             torch.distributed.barrier()  # until then another rank may still be writing
             if state.is_world_process_zero:
                 here = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                (here / COMPLETE).touch()
+                mark_complete(here)
                 for other in here.parent.glob("checkpoint-*"):
                     if other != here:
                         shutil.rmtree(other)

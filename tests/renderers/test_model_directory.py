@@ -1,0 +1,147 @@
+"""Model directories: what is missing, cut or no number is named in one line; nothing that comes with a model runs."""
+
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_models import DAMAGED, damaged
+
+from vr.renderers.model_directory import load_config, require_finite, require_model, vocabulary
+from vr.renderers.tokenizer import load_tokenizer
+
+
+def copy(model: Path, out: Path) -> Path:
+    return Path(shutil.copytree(model, out))
+
+
+def test_a_whole_model_passes_every_check(tiny_model: Path) -> None:
+    require_model(tiny_model)
+    require_finite(tiny_model)
+    assert load_config(tiny_model).vocab_size == vocabulary(tiny_model) == len(load_tokenizer(tiny_model))
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_model_is_refused_in_one_line_that_names_the_file(
+    tiny_model: Path, tmp_path: Path, name: str
+) -> None:
+    model = damaged(tiny_model, tmp_path / "model", name)
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        load_tokenizer(model)  # the first that every engine's stage does; it checks the model
+    said = str(caught.value)
+    assert DAMAGED[name][1] in said and str(model) in said and "\n" not in said
+
+
+def test_weights_in_several_files_are_all_looked_at(tiny_model: Path, tmp_path: Path) -> None:
+    model = copy(tiny_model, tmp_path / "model")
+    for part in (1, 2):
+        shutil.copyfile(model / "model.safetensors", model / f"model-{part}.safetensors")
+    (model / "model.safetensors").unlink()
+    parts = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    require_model(model)
+    os.truncate(model / "model-2.safetensors", 5000)
+    with pytest.raises(ValueError, match=r"model-2\.safetensors: not a whole"):
+        require_model(model)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "finite"),
+    [  # of the number: sign, exponent, fraction
+        ("F32", 0x7F7FFFFF, True),  # the largest
+        ("F32", 0x00000001, True),  # the smallest
+        ("F32", 0x7F800000, False),  # infinity
+        ("F32", 0xFF800000, False),  # minus infinity
+        ("F32", 0x7FC00000, False),  # NaN
+        ("F32", 0xFF800001, False),  # another NaN
+        ("F16", 0x7BFF, True),
+        ("F16", 0x7C00, False),
+        ("F16", 0xFE00, False),
+        ("BF16", 0x7F7F, True),
+        ("BF16", 0x7F80, False),
+        ("BF16", 0xFFC0, False),
+        ("F64", 0x7FEFFFFFFFFFFFFF, True),
+        ("F64", 0x7FF8000000000000, False),
+        ("I32", 0x7FC00000, True),  # an integer
+    ],
+)
+def test_one_weight_that_is_no_number_is_found_and_its_tensor_named(
+    tmp_path: Path, dtype: str, bits: int, finite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vr.renderers.model_directory._PIECE", 16)  # bytes: the number is in a later piece
+    size = {"F64": 8, "F32": 4, "I32": 4}.get(dtype, 2)
+    numbers = [0] * 20 + [bits] + [0] * 3
+    data = b"".join(number.to_bytes(size, "little") for number in numbers)
+    entries: dict[str, Any] = {
+        "__metadata__": {"format": "pt", "dtype": "F32"},
+        "first": {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]},
+        "none": {"dtype": dtype, "shape": [0], "data_offsets": [4 * size, 4 * size]},
+        "second": {"dtype": dtype, "shape": [20], "data_offsets": [4 * size, 24 * size]},
+    }
+    head = json.dumps(entries).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + data)
+    if finite:
+        require_finite(tmp_path)
+    else:
+        with pytest.raises(
+            ValueError, match=r"model\.safetensors: tensor 'second' has weights that are NaN or infinite"
+        ):
+            require_finite(tmp_path)
+
+
+def test_the_bits_of_numbers_are_those_that_numpy_writes() -> None:
+    assert np.float32("inf").view(np.uint32) == 0x7F800000
+    assert np.float16("inf").view(np.uint16) == 0x7C00
+    assert np.float64("inf").view(np.uint64) == 0x7FF0000000000000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "config.json: "),
+        ({"model_type": "no_such_model"}, "no_such_model"),
+        ({"model_type": "qwen3", "num_hidden_layers": "many"}, "num_hidden_layers"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}, "config.json: "),
+    ],
+)
+def test_a_config_that_transformers_cannot_read_is_one_line_that_names_it(
+    tmp_path: Path, content: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError) as caught:
+        load_config(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/config.json: ")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_config_without_the_size_of_its_vocabulary_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 0}))
+    with pytest.raises(ValueError, match=r"config\.json: vocab_size = 0"):
+        vocabulary(tmp_path)
+
+
+def test_code_that_comes_with_a_model_never_runs(tiny_model: Path, tmp_path: Path) -> None:
+    model, witness = copy(tiny_model, tmp_path / "model"), tmp_path / "ran"
+    (model / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Config: pass\nclass Tokenizer: pass\n")
+    for file, entry in (
+        ("config.json", {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Config"}),
+        ("tokenizer_config.json", {"AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"]}),
+    ):
+        content = json.loads((model / file).read_text())
+        (model / file).write_text(json.dumps(content | {"auto_map": entry}))
+    assert load_config(model).model_type == "qwen3"  # transformers has code of its own for it
+    assert len(load_tokenizer(model)) == vocabulary(tiny_model)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": "1.0", "model": {"type": "BPE"}}'])
+def test_a_bad_tokenizer_is_one_line_that_names_its_model(tiny_model: Path, tmp_path: Path, content: str) -> None:
+    model = copy(tiny_model, tmp_path / "model")
+    (model / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError) as caught:
+        load_tokenizer(model)
+    assert str(caught.value).startswith(f"{model}: its tokenizer cannot be read: ") and "\n" not in str(caught.value)

@@ -1,0 +1,137 @@
+"""A model directory's config.json and weights: are they whole, and what does the config say?
+
+The tokenizer, which is in the same directory, is vr/renderers/tokenizer.py's.
+
+No check unpickles anything or runs code that comes with a model. All but `load_config` need no engine's libraries.
+
+Not covered: bits that have flipped within a tensor and left a finite number (DVC compares checksums), and weights in
+8 bits or fewer, whose numbers are not looked at.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+"""The names under which every engine finds weights; beside other names, transformers would take a pickle."""
+EXPONENTS = {"F64": (8, 0x7FF0000000000000), "F32": (4, 0x7F800000), "F16": (2, 0x7C00), "BF16": (2, 0x7F80)}
+"""Bytes of a number, and the bits of its exponent: all of these are set in NaN and infinity, and in nothing else."""
+_PIECE = 1 << 26  # bytes read at one time
+
+
+def require_model(model: str | Path) -> None:
+    """Check that config and weights of a model directory are whole; of the weights only the files' heads are read.
+
+    Raises:
+        FileNotFoundError: `model` is no model directory, or a part of it is missing; a pickle is no such part.
+        ValueError: a file is cut short, or is not what its name says.
+    """
+    folder = Path(model)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
+    _read_json(folder / "config.json")
+    for file in _weight_files(folder):
+        _require_whole(file)
+
+
+def require_finite(model: str | Path) -> None:
+    """Check that no weight is NaN or infinite; reads all of them, a piece at a time.
+
+    Raises:
+        FileNotFoundError, ValueError: as `require_model`; a tensor with such a weight, which is named with its file.
+    """
+    for file in _weight_files(Path(model)):
+        _require_whole(file)
+        with file.open("rb") as opened:
+            head_bytes = int.from_bytes(opened.read(8), "little")
+            head = json.loads(opened.read(head_bytes))
+        for name, entry in head.items():
+            if name != "__metadata__" and entry["dtype"] in EXPONENTS and not _is_finite(file, 8 + head_bytes, entry):
+                raise ValueError(f"{file}: tensor {name!r} has weights that are NaN or infinite")
+
+
+def load_config(model: str | Path) -> Any:
+    """The config of a model directory as transformers reads it; code that comes with the model is never run.
+
+    Raises:
+        ValueError: transformers cannot read it, or does not know the model without code of the model's own.
+    """
+    from transformers import AutoConfig  # takes seconds to import
+
+    try:
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except Exception as error:  # of many classes, its own and others
+        raise ValueError(f"{model}/config.json: {in_one_line(error)}") from error
+
+
+def vocabulary(model: str | Path) -> int:
+    """How many token ids the model knows: 0 to one less. The tokenizer may have fewer tokens.
+
+    Raises:
+        ValueError: as `load_config`; the config does not say it.
+    """
+    size = getattr(load_config(model).get_text_config(), "vocab_size", None)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{model}/config.json: vocab_size = {size!r}")
+    return size
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error of another library says, which may be several lines."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model: one, or those that its index names."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        return [folder / name for name in _names_in(folder / INDEX)]
+    raise FileNotFoundError(f"{folder}: no {WEIGHTS} there (other formats are not read, least of all pickles)")
+
+
+def _names_in(index: Path) -> list[str]:
+    named = _read_json(index).get("weight_map")
+    if not (isinstance(named, dict) and named and all(isinstance(name, str) for name in named.values())):
+        raise ValueError(f"{index}: no weight_map from tensors to files")
+    names = sorted(set(named.values()))
+    for name in names:
+        if Path(name).name != name:
+            raise ValueError(f"{index}: {name!r} is not the name of a file beside it")
+        if not index.with_name(name).is_file():
+            raise FileNotFoundError(f"{index}: {name} is missing")
+    return names
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: should be names and values, is {type(content).__name__}")
+    return content
+
+
+def _require_whole(file: Path) -> None:
+    """Check that the data of a safetensors file are those that its head announces."""
+    try:
+        with safe_open(file, "numpy"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a whole safetensors file: {error}") from error
+
+
+def _is_finite(file: Path, data_begin: int, entry: Mapping[str, Any]) -> bool:
+    size, exponent = EXPONENTS[entry["dtype"]]
+    begin, end = entry["data_offsets"]
+    for place in range(data_begin + begin, data_begin + end, _PIECE):
+        bits = np.fromfile(file, f"<u{size}", min(_PIECE, data_begin + end - place) // size, offset=place)
+        if ((bits & exponent) == exponent).any():
+            return False
+    return True
