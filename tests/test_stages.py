@@ -158,7 +158,8 @@ def test_a_disk_without_room_stops_a_long_stage_at_its_shard(tables_of_one_trace
 
 def test_an_evaluation_of_which_nothing_is_judged_is_named_and_leaves_no_report(tmp_path):
     response = {"problem_id": "a", "sample": 0, "verifier": "choice", "text": "C", "response_tokens": 1,
-                "finish": "eos", "judged": "response", "outcome": "unparsable_reference", "detail": "no letter"}  # fmt: skip
+                "finish": "eos", "judged": "response", "outcome": "unparsable_reference",
+                "detail": "no letter"}  # fmt: skip
     save(tmp_path / "evals/initial/miniature_test.parquet", schemas.Evals, response)
     paths = ("evals", "weights.parquet", "logps", "l", "gml", "metrics.json", "details.json", "plots")
     assert run(tmp_path, "report", *paths) == (
