@@ -81,9 +81,8 @@ def test_a_checker_that_fails_on_more_than_one_answer_in_a_hundred_is_an_error_a
         saved.extend(index for index, _ in judging.answers(answers, range(201), Machine()))
     assert saved == [1]
     assert str(error.value) == (
-        "the checker failed on 3 of 201 answers (crashed 2, timeout 1), the first: {'problem_id': 'a', 'seed': 0,"
-        " 'sample': 0}: no sandbox. That is too many, so judging stopped. What was judged is kept; the next run goes on"
-        " and judges these again"
+        "too many failures: the checker failed on 3 of 201 answers (crashed 2, timeout 1), the first: {'problem_id':"
+        " 'a', 'seed': 0, 'sample': 0}: no sandbox"
     )
 
 
@@ -149,6 +148,17 @@ def test_own_solutions_are_judged_and_those_without_one_left_out() -> None:
     )
     checked = judging.self_check(questions, Machine())
     assert checked.rows() == [("a", "correct", ""), ("b", "wrong", "")]
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_checker_that_fails_on_own_solutions_is_an_error_before_the_long_work() -> None:
+    solution = "<|begin_of_thought|>z<|end_of_thought|><|begin_of_solution|>crashed<|end_of_solution|>"
+    questions = asked(("a", 0, "", "", "5"), ("b", 0, "", "", "5")).with_columns(solution=pl.lit(solution))
+    with pytest.raises(RuntimeError, match=r"failed on 2 of 2 answers .*'problem_id': 'a'.: no sandbox"):
+        judging.self_check(questions, Machine())
+    one, other = judging.self_check(questions.head(1), Machine()), questions.head(0)
+    assert one.rows() == [("a", "crashed", "no sandbox")]
+    assert judging.self_check(other, Machine()).is_empty()
 
 
 def test_no_answers_have_no_verdicts(judged: list[verify.Task]) -> None:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 QUESTION = ("verifier", "reference", "tests")
 """Columns of a question that its verifier needs."""
 Verdicts = Iterator[tuple[int, dict[str, Any]]]
+"""Rows with their indices."""
 CHECKER_FAILED = ("crashed", "timeout")
 """Outcomes that say something about the checker and the machine alone."""
 _TOLERATED_SHARE = 0.01
@@ -84,14 +85,19 @@ def responses(
 
 
 def self_check(questions: pl.DataFrame, machine: Machine) -> pl.DataFrame:
-    """The verdict on each question's own solution: problem_id, outcome, detail. Questions without one are left out."""
-    rows = questions.drop_nulls("solution").select("problem_id", "solution", *QUESTION)
-    tasks = (_task(row, split_response(row["solution"])[1]) for row in rows.iter_rows(named=True))
-    verdicts = list(_verdicts(tasks, rows.height, set(rows["verifier"]), machine))
-    return rows.select("problem_id").with_columns(
-        outcome=pl.Series([verdict.outcome for verdict in verdicts], dtype=pl.String),
-        detail=pl.Series([verdict.detail for verdict in verdicts], dtype=pl.String),
-    )
+    """The verdict on each question's own solution: problem_id, outcome, detail. Questions without one are left out.
+
+    Raises:
+        RuntimeError: the checker failed on too many, which had better be known before the long work.
+    """
+    asked = questions.drop_nulls("solution").select("problem_id", "solution", *QUESTION)
+    tasks = (_task(row, split_response(row["solution"])[1]) for row in asked.iter_rows(named=True))
+    verdicts = _verdicts(tasks, asked.height, set(asked["verifier"]), machine)
+    named = zip(asked["problem_id"], verdicts, strict=True)
+    rows = ({"problem_id": name, "outcome": verdict.outcome, "detail": verdict.detail} for name, verdict in named)
+    checked = dict(_failures_last(enumerate(rows), asked.height, ("problem_id",)))
+    columns = {"problem_id": pl.String, "outcome": pl.String, "detail": pl.String}
+    return pl.DataFrame([checked[index] for index in range(asked.height)], columns)
 
 
 def log_self_check(checked: pl.DataFrame) -> None:
@@ -102,7 +108,7 @@ def log_self_check(checked: pl.DataFrame) -> None:
         logger.warning("%d not accepted by their own verifier, the first: %s", failed.height, failed.row(0))
 
 
-def _failures_last(rows: Verdicts, total: int, key: Sequence[str]) -> Verdicts:
+def _failures_last(rows: Iterable[tuple[int, dict[str, Any]]], total: int, key: Sequence[str]) -> Verdicts:
     """The rows as they come, but those on which the checker failed at the end, if they are few.
 
     Args:
@@ -112,26 +118,25 @@ def _failures_last(rows: Verdicts, total: int, key: Sequence[str]) -> Verdicts:
     Raises:
         RuntimeError: the checker failed on too many rows.
     """
-    failed: list[tuple[int, dict[str, Any]]] = []
+    failed: dict[int, dict[str, Any]] = {}
     for index, row in rows:
         if row["outcome"] not in CHECKER_FAILED:
             yield index, row
             continue
-        failed.append((index, row))
+        failed[index] = row
         if len(failed) > max(_TOLERATED_ROWS, _TOLERATED_SHARE * total):
-            raise RuntimeError(
-                f"{_failures_in_words([row for _, row in failed], total, key)}. That is too many, so judging stopped."
-                " What was judged is kept; the next run goes on and judges these again"
-            )
+            raise RuntimeError(f"too many failures: {_in_words(failed, total, key)}")
     if failed:
-        logger.warning("%s", _failures_in_words([row for _, row in failed], total, key))
-    yield from failed
+        logger.warning("%s", _in_words(failed, total, key))
+    yield from failed.items()
 
 
-def _failures_in_words(failed: Sequence[Mapping[str, Any]], total: int, key: Sequence[str]) -> str:
-    counts = ", ".join(f"{outcome} {n}" for outcome, n in Counter(row["outcome"] for row in failed).most_common())
-    first = f"{ ({name: failed[0][name] for name in key}) }: {failed[0]['detail']}"
-    return f"the checker failed on {len(failed)} of {total} answers ({counts}), the first: {first}"
+def _in_words(failed: Mapping[int, Mapping[str, Any]], total: int, key: Sequence[str]) -> str:
+    outcomes = Counter(row["outcome"] for row in failed.values())
+    counts = ", ".join(f"{outcome} {n}" for outcome, n in outcomes.most_common())
+    first = next(iter(failed.values()))
+    name = {column: first[column] for column in key}
+    return f"the checker failed on {len(failed)} of {total} answers ({counts}), the first: {name}: {first['detail']}"
 
 
 def _task(question: Mapping[str, Any], answer: str | None) -> verify.Task:
