@@ -1,12 +1,16 @@
-"""What is loaded inside the sandbox, and by which paths it gets there."""
+"""What is loaded inside the sandbox, by which paths it gets there, and what is left when a process above it dies."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from vr.verify.sandbox import child, server
@@ -26,9 +30,11 @@ def test_the_server_loads_neither_the_pool_nor_any_package_that_is_not_part_of_p
     done = subprocess.run([sys.executable, "-s", "-c", LOADED], cwd=PACKAGE_ROOT, capture_output=True, check=True)
     files = json.loads(done.stdout)
     rooms = {name for name in files if name.startswith("vr.")} - {"vr.verify"}
-    top = {f"vr.verify.{name}" for name in ("api", "cpu_clock", "registry", "types", "wire", "sandbox")}
-    inside = {f"vr.verify.sandbox.{name}" for name in ("child", "confine", "landlock", "prelude", "seccomp", "server")}
-    assert rooms == top | inside
+    leaves = {"vr.tables", "vr.tables.vocabulary"}
+    top = {f"vr.verify.{name}" for name in ("api", "cpu_clock", "printable", "registry", "types", "wire", "sandbox")}
+    modules = ("child", "confine", "landlock", "limits", "prelude", "seccomp", "server", "values")
+    inside = {f"vr.verify.sandbox.{name}" for name in modules}
+    assert rooms == top | inside | leaves
     started = subprocess.run(  # what the interpreter itself loads at its start, such as the .pth files of packages
         [sys.executable, "-s", "-c", "import json, sys; print(json.dumps(list(sys.modules)))"],
         capture_output=True,
@@ -90,3 +96,84 @@ def test_the_package_root_holds_the_package():
 def test_a_module_that_cannot_be_preloaded_is_named(isolation_level):
     with pytest.raises(SandboxError, match=r"cannot preload no_such_module: No module named 'no_such_module'$"):
         Sandbox(isolation_level, ("no_such_module",)).start()
+
+
+SLEEPING = "import time; time.sleep(60)"
+IN_A_SANDBOX = f"""
+import sys
+from vr.verify.sandbox.sandbox import Sandbox, SealedFile
+with SealedFile(b'{{"code": "{SLEEPING}", "name": null}}') as job:
+    Sandbox(sys.argv[1]).run(job, job)
+"""
+IN_THE_POOL = f"""
+import json
+from vr.verify import Task, verify
+tests = json.dumps({{"inputs": [""], "outputs": ["1"]}})
+list(verify([Task("stdin", "```python\\n{SLEEPING}\\n```", None, tests)], workers=1))
+"""
+
+
+def line_above_a_sleeping_program(caller: int, *, n_above: int) -> list[psutil.Process]:
+    """The processes from the caller, without it, down to the program, as soon as there are more than `n_above`."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        line = [psutil.Process(caller)]
+        with contextlib.suppress(psutil.NoSuchProcess):  # those that probe the levels come and go
+            while children := line[-1].children():
+                line.append(children[-1])
+        if len(line) > n_above + 1:
+            time.sleep(0.3)  # until the program itself runs
+            return line[1:]
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def wait_until_gone(process: psutil.Process) -> None:
+    """Wait for less than the time that a program may sleep: after that the server would end it."""
+    deadline = time.monotonic() + 5
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, f"{process} is still there"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a Python process in this checkout; it is ended with the test."""
+    started = []
+
+    def start_one(code: str, *arguments: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=PACKAGE_ROOT))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("level", ["native", "full"])
+@pytest.mark.parametrize("victim", ["worker", "server", "what the worker started"])
+def test_a_sleeping_program_dies_with_every_process_above_it(start, level, victim):
+    if not probe(level).holds:
+        pytest.skip(f"level {level} does not hold here")
+    worker = start(IN_A_SANDBOX, level)
+    line = line_above_a_sleeping_program(worker.pid, n_above={"native": 1, "full": 3}[level])
+    killed = {"worker": psutil.Process(worker.pid), "server": line[-2], "what the worker started": line[0]}[victim]
+    killed.kill()
+    wait_until_gone(line[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["caller", "fork server of the pool", "worker"])
+def test_a_sleeping_program_dies_with_every_process_of_the_pool(start, isolation_level, victim):
+    caller = start(IN_THE_POOL)
+    line = line_above_a_sleeping_program(caller.pid, n_above={"native": 3, "full": 5}[isolation_level])
+    {"caller": psutil.Process(caller.pid), "fork server of the pool": line[0], "worker": line[1]}[victim].kill()
+    wait_until_gone(line[-1])
+
+
+def test_a_program_goes_first_where_memory_runs_out(start, isolation_level):
+    worker = start(IN_A_SANDBOX, isolation_level)
+    line = line_above_a_sleeping_program(worker.pid, n_above={"native": 1, "full": 3}[isolation_level])
+    scores = [int(Path(f"/proc/{process.pid}/oom_score_adj").read_text()) for process in line[-2:]]
+    assert scores == [0, 1000]

@@ -12,63 +12,70 @@ import contextlib
 import io
 import json
 import os
+import socket
 import sys
 import threading
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from vr.verify.sandbox.confine import Confinement
+from vr.verify.sandbox.confine import Confinement, be_first_to_go, die_with_parent
 from vr.verify.sandbox.values import from_json, to_json
 
 PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 """The folder that holds the package `vr`."""
-READY = b"ready\n"
-"""Written to the result descriptor before the program runs; where it is missing, the sandbox itself has failed."""
+READY = b"ready"
+"""Sent to the server before the program runs; where it is missing, the sandbox itself has failed."""
 EXIT_RAISED = 81
 """Exit status of a program that raised an exception."""
 
 _EXIT_SETUP = 97
-_STDIN, _STDOUT, _STDERR, _RESULT, _JOB = 0, 1, 2, 3, 4
+_STDIN, _STDOUT, _STDERR, _RESULT, _JOB, _SERVER = 0, 1, 2, 3, 4, 5
 _RECURSION_LIMIT = 10_000
+_MAX_NAME_CHARACTERS = 80
 
 
 def run_and_exit(
-    descriptors: list[int], limits: dict[str, Any], confinement: Confinement, preset: dict[str, Any]
+    parent: int, descriptors: list[int], limits: dict[str, Any], confinement: Confinement, preset: dict[str, Any]
 ) -> NoReturn:
     """Run one program in this process. Never returns and never raises: the exit status says how the run went.
 
     Args:
-        descriptors: job, stdin, stdout and result, as the grader sent them.
+        parent: the process number of the server.
+        descriptors: job, stdin, stdout and result, as the grader sent them, and a socket to the server.
         limits: `cpu_seconds` and `memory_bytes` of the program.
         confinement: the prepared confinement, entered before the job is read.
         preset: the globals that the program starts with.
     """
     status = _EXIT_SETUP
     try:
+        die_with_parent(parent)
+        be_first_to_go()
         _place_descriptors(descriptors, confinement.ruleset)
         os.setsid()
-        confinement.enter(limits["memory_bytes"], limits["cpu_seconds"])
-        job = _read_job()
-        _renew_standard_streams()
-        module = _main_module(preset)
-        _reseed()
-        os.write(_RESULT, READY)
-        status = _run_program(job, module)
+        with socket.socket(fileno=_SERVER) as server:  # closed before the program runs, so it can take nothing back
+            confinement.enter(limits["memory_bytes"], limits["cpu_seconds"], server)
+            _renew_standard_streams()
+            module = _main_module(preset)
+            _reseed()
+            server.send(READY)
+        status = _run_program(module)
     finally:
         os._exit(status)
 
 
 def _place_descriptors(descriptors: list[int], ruleset: int) -> None:
-    """Put standard streams, result and job on fixed numbers, and close all others but the Landlock rule set."""
-    job, stdin, stdout, result = descriptors
+    """Put streams, result, job and server on fixed numbers, and close all others but the Landlock rule set."""
+    job, stdin, stdout, result, server = descriptors
+    stderr = os.open("/dev/null", os.O_RDWR)
+    by_number = {_STDIN: stdin, _STDOUT: stdout, _STDERR: stderr, _RESULT: result, _JOB: job, _SERVER: server}
     high = 100
-    for offset, descriptor in enumerate((job, stdin, stdout, result, os.open("/dev/null", os.O_RDWR))):
-        os.dup2(descriptor, high + offset, inheritable=False)
-    for number, source in ((_STDIN, 1), (_STDOUT, 2), (_STDERR, 4), (_RESULT, 3), (_JOB, 0)):
-        os.dup2(high + source, number)
-    os.closerange(_JOB + 1, max(ruleset, _JOB + 1))
-    os.closerange(max(ruleset, _JOB) + 1, 1 << 16)
+    for number, descriptor in by_number.items():
+        os.dup2(descriptor, high + number, inheritable=False)
+    for number in by_number:
+        os.dup2(high + number, number)
+    os.closerange(_SERVER + 1, max(ruleset, _SERVER + 1))
+    os.closerange(max(ruleset, _SERVER) + 1, 1 << 16)
 
 
 def _read_job() -> dict[str, Any]:
@@ -126,10 +133,14 @@ def _reseed() -> None:
         sys.modules["numpy.random"].seed()
 
 
-def _run_program(job: dict[str, Any], module: types.ModuleType) -> int:
-    """Run the program and, for call tests, its function; return the exit status."""
+def _run_program(module: types.ModuleType) -> int:
+    """Read the job, run the program and, for call tests, its function; return the exit status.
+
+    A job that is too large to be read fails here, like any program: an answer can make it that large.
+    """
     status = 0
     try:
+        job = _read_job()
         is_call = job["name"] is not None
         if is_call:
             module.__dict__["__name__"] = "solution"
@@ -146,15 +157,23 @@ def _run_program(job: dict[str, Any], module: types.ModuleType) -> int:
         pass
     except BaseException as error:
         status = EXIT_RAISED
-        _send_result({"error": type(error).__name__})
+        _send_result(_described(error))
     for step in (_wait_for_threads, atexit._run_exitfuncs, _flush):
         try:
             step()
         except BaseException as error:
             if status == 0 and not isinstance(error, SystemExit):
                 status = EXIT_RAISED
-                _send_result({"error": type(error).__name__})
+                _send_result(_described(error))
     return status
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """The class of an exception, and the name that is missing where that is the error."""
+    described = {"error": type(error).__name__}
+    if isinstance(error, (NameError, ImportError)) and isinstance(error.name, str):
+        described["name"] = error.name[:_MAX_NAME_CHARACTERS]
+    return described
 
 
 def _wait_for_threads() -> None:
@@ -181,7 +200,7 @@ def _find_function(module: types.ModuleType, name: str) -> Callable[..., Any]:
     found: Callable[..., Any] | None = module.__dict__.get(name)
     if callable(found):
         return found
-    raise NameError(f"name {name!r} is not defined")
+    raise NameError(f"name {name!r} is not defined", name=name)
 
 
 def _send_result(message: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ Does not promise: protection from a fault in the kernel, hiding of file names an
 Level unsafe limits memory and processor time and promises nothing else.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,9 +23,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-from vr.verify.sandbox.child import PACKAGE_ROOT, READY
+from vr.verify.sandbox.child import PACKAGE_ROOT
 from vr.verify.sandbox.landlock import readable_paths
-from vr.verify.sandbox.server import STARVED_FACTOR, STOP
+from vr.verify.sandbox.limits import STARVED, STARVED_FACTOR
+from vr.verify.sandbox.server import STOP
 from vr.verify.wire import receive_message
 
 CPU_SECONDS = 4
@@ -40,7 +42,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class SandboxError(Exception):
-    """The sandbox itself failed, so nothing was learnt about the program."""
+    """The sandbox itself failed, so nothing was learnt about the program. No program can cause it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Run:
     """How one run of a program went.
 
     output: what it wrote to stdout.
-    result: the JSON text of a call's result, without the ready mark.
+    result: what it wrote to the result descriptor: the JSON text of a call's result, or whatever else it chose.
     exit_code: the exit status, negative for a signal.
     reason: the limit that ended it, or empty.
     cpu_seconds: processor time of the run.
@@ -156,7 +158,7 @@ class Sandbox:
                 self.process.wait()
             self.process = None
 
-    def run(self, job: SealedFile, stdin: SealedFile, cpu_seconds: int = CPU_SECONDS) -> Run:
+    def run(self, job: SealedFile, stdin: SealedFile, cpu_seconds: float = CPU_SECONDS) -> Run:
         """Run the program of a job once.
 
         Args:
@@ -180,17 +182,20 @@ class Sandbox:
                 os.close(output_write)
                 os.close(result_write)
             give_up = time.monotonic() + cpu_seconds * STARVED_FACTOR + _GRACE_SECONDS
-            run = _Collector(sock, output_read, result_read).collect(give_up)
+            run, started = _Collector(sock, output_read, result_read).collect(give_up)
         except (EOFError, OSError) as error:
             self.close()
             raise SandboxError(f"the sandbox broke: {type(error).__name__}") from error
         finally:
             os.close(output_read)
             os.close(result_read)
-        if not run.result.startswith(READY):
+        if not started:
             self.close()
             raise SandboxError(f"the sandbox could not be set up (status {run.exit_code})")
-        return Run(run.output, run.result[len(READY) :], run.exit_code, run.reason, run.cpu_seconds)
+        if run.reason == STARVED:
+            given = cpu_seconds * STARVED_FACTOR
+            raise SandboxError(f"the machine is too busy: {run.cpu_seconds:.2g} s of processor time in {given:g} s")
+        return run
 
 
 class _Collector:
@@ -199,16 +204,26 @@ class _Collector:
     def __init__(self, sock: socket.socket, output_read: int, result_read: int) -> None:
         self._sock = sock
         self._pipes = (output_read, result_read)
-        self._kept: dict[int, list[bytes]] = {pipe: [] for pipe in self._pipes}
+        self._kept = {pipe: bytearray() for pipe in self._pipes}
         self._sizes = dict.fromkeys(self._pipes, 0)
         self._open = set(self._pipes)
         self._report: dict[str, Any] | None = None
         self._poller = select.poll()
+        for pipe in self._pipes:
+            os.set_blocking(pipe, False)  # a program can read from its own pipe what has been announced here
         for descriptor in (*self._pipes, sock.fileno()):
             self._poller.register(descriptor, select.POLLIN)
 
-    def collect(self, give_up: float) -> Run:
-        """Wait for the end of the run, until `give_up` at the latest (monotonic clock). Raises OSError, EOFError."""
+    def collect(self, give_up: float) -> tuple[Run, bool]:
+        """Wait for the end of the run: how it went, and whether the program was started at all.
+
+        Args:
+            give_up: when to stop waiting (monotonic clock).
+
+        Raises:
+            OSError: the server is gone, or has said nothing by then.
+            EOFError: the server is gone.
+        """
         while self._report is None or self._open:
             # The pipes end when the program is dead; only without confinement another process can hold them open.
             patience = 0.2 if self._report else give_up - time.monotonic()
@@ -221,25 +236,31 @@ class _Collector:
                 self._read(descriptor)
         flooded = max(self._sizes.values()) > _OUTPUT_BYTES
         reason = "output limit" if flooded else self._report["reason"]
-        output, result = (b"".join(self._kept[pipe]) for pipe in self._pipes)
-        return Run(output, result, self._report["exit_code"], reason, self._report["cpu_seconds"])
+        output, result = (bytes(self._kept[pipe]) for pipe in self._pipes)
+        run = Run(output, result, self._report["exit_code"], reason, self._report["cpu_seconds"])
+        return run, self._report["started"]
 
     def _read(self, descriptor: int) -> None:
         if descriptor == self._sock.fileno():
             self._report = receive_message(self._sock)
             self._poller.unregister(self._sock)
-        elif chunk := os.read(descriptor, 1 << 16):
-            self._keep(descriptor, chunk)
         else:
-            self._poller.unregister(descriptor)
-            self._open.remove(descriptor)
+            with contextlib.suppress(BlockingIOError):
+                self._read_pipe(descriptor)
+
+    def _read_pipe(self, pipe: int) -> None:
+        if chunk := os.read(pipe, 1 << 16):
+            self._keep(pipe, chunk)
+        else:
+            self._poller.unregister(pipe)
+            self._open.remove(pipe)
 
     def _keep(self, pipe: int, chunk: bytes) -> None:
         """Keep a chunk up to the limit; at the first chunk beyond the limit of all pipes, stop the program."""
         already_flooded = max(self._sizes.values()) > _OUTPUT_BYTES
         self._sizes[pipe] += len(chunk)
         if self._sizes[pipe] <= _OUTPUT_BYTES:
-            self._kept[pipe].append(chunk)
+            self._kept[pipe] += chunk
         elif not already_flooded and self._report is None:
             self._sock.send(STOP)
 

@@ -13,6 +13,8 @@ import functools
 import platform
 import struct
 
+from vr.verify.sandbox import landlock
+
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # name: (x86_64, aarch64); -1 where the machine has no such call. A test compares the numbers with the kernel's headers.
@@ -80,10 +82,13 @@ _ANY_PID = 0x7FABCDEF
 """No process has a number so high."""
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
-ALLOW, KILL_PROCESS, FAIL_WITH = 0x7FFF0000, 0x80000000, 0x00050000
+ALLOW, KILL_PROCESS, FAIL_WITH, ASK = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00000
 _OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_ARGUMENTS = 0, 4, 16
 
+SECCOMP = {"x86_64": 317, "aarch64": 277}
+"""The number of the call `seccomp`, by machine."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
 
 
 def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
@@ -198,12 +203,43 @@ def install(program: bytes) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
-    for arguments in (
-        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-        (_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.create_string_buffer(header, len(header)), 0, 0),
-    ):
-        if libc.prctl(*arguments) != 0:
-            raise OSError(ctypes.get_errno(), "prctl")
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _header(code), 0, 0)
+
+
+def hold_filter(machine: str) -> bytes:
+    """The BPF program that holds every clone until the listener has answered, and allows everything else."""
+    return b"".join(
+        [
+            _instruction(LOAD, 0, 0, _OFFSET_NUMBER),
+            _instruction(JUMP_EQUAL, 0, 1, CHECKED["clone"][column_of(machine)]),
+            _instruction(RETURN, 0, 0, ASK),
+            _instruction(RETURN, 0, 0, ALLOW),
+        ]
+    )
+
+
+def hold_clones(machine: str) -> int:
+    """Hold every clone of the calling thread, and of what it starts; return the descriptor that asks for leave.
+
+    A filter cannot count. This one is installed beside that of `install`, and of two filters the stricter one decides:
+    what `install` refuses stays refused, whatever the answer.
+
+    Raises:
+        OSError: the kernel refused; EBUSY where a filter of the surrounding container has such a descriptor already.
+    """
+    program = hold_filter(machine)
+    code = ctypes.create_string_buffer(program, len(program))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    return landlock.call(SECCOMP[machine], _SET_MODE_FILTER, _NEW_LISTENER, _header(code))
+
+
+def _header(code: "ctypes.Array[ctypes.c_char]") -> "ctypes.Array[ctypes.c_char]":
+    """The `struct sock_fprog` of a BPF program, which must stay alive while this is in use."""
+    return ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(code)), 16)
+
+
+def _prctl(*arguments: object) -> None:
+    if landlock.libc.prctl(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")

@@ -1,7 +1,7 @@
 """The fork server inside the sandbox: one warm interpreter, one fork for each run of a program.
 
 It holds no code, no input and no expected output: the forked child reads its job from a descriptor of its own. The
-server measures processor time, enforces the wall-time backstop and the bound on threads, and reports.
+server watches its limits, ends it where it exceeds one, and reports.
 It ends when the grader closes its end of the socket.
 Runs inside the sandbox: standard library only, and the modules that the grader wants preloaded.
 
@@ -22,26 +22,14 @@ import threading
 import time
 from typing import Any
 
-from vr.verify.cpu_clock import process_cpu_seconds
 from vr.verify.sandbox import child
 from vr.verify.sandbox.confine import Confinement, bare_environment
+from vr.verify.sandbox.limits import Limits
 from vr.verify.sandbox.prelude import preset_globals
 from vr.verify.wire import send_message
 
 STOP = b"s"
 """The grader sends it to end the current run."""
-STARVED_FACTOR = 25.0
-"""Wall time allowed per second of processor time for a program that uses the processor but must share it."""
-
-_IDLE_FACTOR = 3.0
-"""The same for a program that does not use the processor."""
-_IDLE_SHARE = 0.02
-"""A program that uses less than this share of the wall time does not use the processor."""
-_CPU_LIMIT_SHARE = 0.5
-"""A program killed by SIGKILL after this share of its processor time was killed by the limit, which the kernel counts
-in ticks: on a busy virtual machine it strikes early."""
-_LOOK_EVERY_SECONDS = 0.05
-_MAX_THREADS = 128
 _THREAD_STACK_BYTES = 16 << 20
 _PRELOAD = (
     *("array", "cmath", "concurrent.futures", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum"),
@@ -102,60 +90,64 @@ def _serve_one(sock: socket.socket, confinement: Confinement, preset: dict[str, 
     if not data:
         return True
     limits = json.loads(data)
+    ours, theirs = socket.socketpair()
+    server = os.getpid()
     pid = os.fork()
     if pid == 0:
-        child.run_and_exit(descriptors, limits, confinement, preset)
+        child.run_and_exit(server, [*descriptors, theirs.fileno()], limits, confinement, preset)
+    theirs.close()
     for descriptor in descriptors:
         os.close(descriptor)
-    report = _watch(pid, sock, limits["cpu_seconds"])
+    started, listener = _wait_for_start(ours)
+    report = _watch(pid, sock, listener, limits["cpu_seconds"])
+    if listener >= 0:
+        os.close(listener)
     if report is None:
         return False
-    send_message(sock, report)
+    send_message(sock, {"started": started, **report})
     return True
 
 
-def _watch(pid: int, sock: socket.socket, cpu_seconds: float) -> dict[str, Any] | None:
+def _wait_for_start(ours: socket.socket) -> tuple[bool, int]:
+    """Wait until a child is confined or dead: whether it is confined, and the descriptor that threads ask, or -1."""
+    listener = -1
+    with ours:
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
+            listener = descriptors[0] if descriptors else listener
+            if data.endswith(child.READY) or not data:
+                return bool(data), listener
+
+
+def _watch(pid: int, sock: socket.socket, listener: int, cpu_seconds: float) -> dict[str, Any] | None:
     """Wait for a child and kill it where it exceeds a limit or the grader says so. None where the grader is gone."""
-    started, reason = time.monotonic(), ""
-    process = os.pidfd_open(pid)
-    poller = select.poll()
-    poller.register(process, select.POLLIN)
-    poller.register(sock, select.POLLIN)
-    hung_up = False
-    while True:
-        ready = {descriptor for descriptor, _ in poller.poll(_LOOK_EVERY_SECONDS * 1000)}
+    reason, hung_up = "", False
+    process, limits, poller = os.pidfd_open(pid), Limits(pid, cpu_seconds), select.poll()
+    for descriptor in (process, sock.fileno(), *((listener,) if listener >= 0 else ())):
+        poller.register(descriptor, select.POLLIN)
+    while not reason:
+        ready = dict(poller.poll(max(0.0, limits.next_look - time.monotonic()) * 1000))
         if process in ready:
             break
         if sock.fileno() in ready:
-            hung_up = not sock.recv(1)
-            reason = "stopped"
-        else:
-            reason = _exceeded_limit(pid, time.monotonic() - started, cpu_seconds)
-        if reason:
-            os.kill(pid, signal.SIGKILL)
-            break
+            hung_up, reason = not sock.recv(1), "stopped"
+        elif ready.get(listener, 0) & select.POLLIN:
+            reason = limits.refused_thread(listener)
+        elif listener in ready:  # no thread is left that could ask
+            poller.unregister(listener)
+        reason = reason or limits.exceeded()
+    if reason:
+        os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
     os.close(process)
     _end_group(pid)
     cpu = usage.ru_utime + usage.ru_stime
     exit_code = os.waitstatus_to_exitcode(status)
-    if not reason and exit_code == -signal.SIGKILL:
-        reason = "cpu limit" if cpu >= cpu_seconds * _CPU_LIMIT_SHARE else "killed"
+    if not reason and cpu >= cpu_seconds:
+        reason = "cpu limit"
+    elif not reason and exit_code == -signal.SIGKILL:
+        reason = "killed"
     return None if hung_up else {"exit_code": exit_code, "reason": reason, "cpu_seconds": cpu}
-
-
-def _exceeded_limit(pid: int, wall_seconds: float, cpu_seconds: float) -> str:
-    """The limit that a running child exceeds, or the empty string. The kernel enforces that of processor time."""
-    try:
-        if os.stat(f"/proc/{pid}/task").st_nlink - 2 > _MAX_THREADS:
-            return "thread limit"
-    except OSError:
-        pass
-    if wall_seconds > cpu_seconds * _IDLE_FACTOR:
-        idle = process_cpu_seconds(pid) < wall_seconds * _IDLE_SHARE
-        if idle or wall_seconds > cpu_seconds * STARVED_FACTOR:
-            return "wall limit"
-    return ""
 
 
 def _end_group(pid: int) -> None:
