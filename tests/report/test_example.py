@@ -1,6 +1,10 @@
 """The example shows what the weights did to one question."""
 
+import sys
+from pathlib import Path
+
 import polars as pl
+import pytest
 
 from vr.report import example
 
@@ -45,6 +49,12 @@ def test_what_a_model_wrote_reaches_the_terminal_without_control_characters() ->
     assert shown.replace("\n", "").isprintable()
     assert shown.startswith("1\\x1b[2J?\nplease (answer: \\x07)\n* seed 0")
     assert len(shown.splitlines()[-1]) == 106
+
+
+def test_a_missing_table_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["example", *[str(tmp_path / name) for name in ("problems", "traces", "weights")]])
+    with pytest.raises(SystemExit, match=r"^error: .*/weights: no such table \(weights\)$"):
+        example.main()
 
 
 def test_where_the_weights_decide_nothing_the_first_question_is_shown() -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from vr.report import metrics, results_table
+from vr.report.__main__ import main
 from vr.settings.params import Report
 
 RIGHT, WRONG = "correct", "wrong"
@@ -114,6 +115,18 @@ def test_the_command_prints_the_table_of_a_metrics_file(tmp_path: Path):
     path.write_text(json.dumps(both()))
     done = subprocess.run([sys.executable, "-m", "vr.report", path], capture_output=True, text=True, check=True)
     assert done.stdout == results_table.markdown(both()) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", '{"b": {"m": {}}}', '{"b": 1}', '{"b": {"m": {"questions": 1, "avg_at_n": 0}}}']
+)
+def test_the_command_names_a_file_that_is_no_metrics_file(tmp_path: Path, monkeypatch, text: str):
+    path = tmp_path / "metrics.json"
+    path.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["vr.report", str(path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert str(end.value).startswith(f"{path}: not the metrics of a run (")
 
 
 def test_the_command_without_a_file_says_how_it_is_used(tmp_path: Path):

@@ -5,6 +5,7 @@ the first one on which the weights decide something: some trace has no weight, a
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import dataframely as dy
@@ -62,10 +63,13 @@ def main() -> None:
     for name, what in (("problems", "table"), ("traces", "folder of the seeds' tables"), ("weights", "table")):
         parser.add_argument(name, type=Path, metavar=name.upper(), help=what)
     paths = parser.parse_args()
-    weights = parquet.read(paths.weights, schemas.Weights)
-    seeds = weights["seed"].unique().sort().to_list()
-    problems = parquet.read(paths.problems, schemas.Problems, ("problem_id", "question", "reference"))
-    traces = seed_tables.read(paths.traces, schemas.Traces, seeds, ("text",))
+    try:
+        weights = parquet.read(paths.weights, schemas.Weights)
+        seeds = weights["seed"].unique().sort().to_list()
+        problems = parquet.read(paths.problems, schemas.Problems, ("problem_id", "question", "reference"))
+        traces = seed_tables.read(paths.traces, schemas.Traces, seeds, ("text",))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
     print(question_text(problems, traces, weights))
 
 

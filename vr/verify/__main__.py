@@ -27,19 +27,26 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a detail may hold any letter, a terminal may not
     options = _parser().parse_args(arguments)
-    if options.command == "selfcheck":
-        for line in selfcheck.report():
-            print(line)
-        return 0 if selfcheck.all_well() else 2
     try:
-        task = _program_task(options) if options.command == "program" else _answer_task(options)
-        unsafe = options.command == "program" and options.allow_unsafe_execution
-        if unsafe:
-            _warn_of_what_is_open()
-        verdict = next(iter(verify([task], workers=1, allow_unsafe=unsafe)))
+        return _check_this_machine() if options.command == "selfcheck" else _judge(options)
     except (OSError, RuntimeError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)
         return 2
+
+
+def _check_this_machine() -> int:
+    for line in selfcheck.report():
+        print(line)
+    return 0 if selfcheck.all_well() else 2
+
+
+def _judge(options: argparse.Namespace) -> int:
+    """Judge the answer that the command line names, and print the verdict."""
+    task = _program_task(options) if options.command == "program" else _answer_task(options)
+    unsafe = options.command == "program" and options.allow_unsafe_execution
+    if unsafe:
+        _warn_of_what_is_open()
+    verdict = next(iter(verify([task], workers=1, allow_unsafe=unsafe)))
     _print_verdict(verdict)
     return 0 if verdict.outcome == "correct" else 1 if verdict.outcome in JUDGED else 2
 

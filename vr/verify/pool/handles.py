@@ -97,7 +97,11 @@ class Forkserver:
                 stderr=subprocess.DEVNULL,
             )
         fields = {name: dataclasses.asdict(kind) for name, kind in kinds.items()}
-        self._ask({"do": "configure", "kinds": fields, "isolation": isolation})
+        try:
+            self._ask({"do": "configure", "kinds": fields, "isolation": isolation})
+        except ForkserverEndedError:
+            self.close()
+            raise
 
     def fork_worker(self) -> Worker:
         """Start a worker.
