@@ -14,9 +14,9 @@ _TAIL_CHARACTERS = 20_000
 
 BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
 _BARE_BOXED = re.compile(r"\\?[^\s\\{}$,.;]+")
-_BETWEEN_JOINED_BOXES = re.compile(
-    r"[\s$.,;]*(?:\\(?:text|quad|qquad)\s*\{?)?\s*(?:or|and|,)\s*\}?[\s$]*(?:[a-zA-Z](?:_\{?\w\}?)?\s*=)?[\s$]*"
-)
+_BETWEEN_BOXES = re.compile(r"[\s$.;{}]+|\\(?:text|quad|qquad)(?![a-zA-Z])")
+"""What may stand between two boxes besides the words that join them."""
+_JOINS_BOXES = re.compile(r"(?:,+(?:or|and)?|or|and)(?:[a-zA-Z](?:_\w)?=)?")
 ANCHOR = re.compile(r"(?:answer\W{0,4}(?:\bis\b|:|=)|####|答案(?:是|为|：|:))\W{0,4}?\s*", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[.!?]\s|[.!?]$|[,;]\s|。|，|\s(?:because|since|which|as|for|so)\s", re.IGNORECASE)
 _MATHS_SPAN = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -36,11 +36,16 @@ def final_answer(solution: str) -> str | None:
     boxes = find_boxes(text)
     if boxes:
         first = len(boxes) - 1
-        while first and _BETWEEN_JOINED_BOXES.fullmatch(text[boxes[first - 1][1] : boxes[first][0]]):
+        while first and _are_joined(text[boxes[first - 1][1] : boxes[first][0]]):
             first -= 1
         answer = ", ".join(content for _, _, content in boxes[first:]).strip()
         return answer or None
     return None if BOX.search(text) else _after_anchor(text)
+
+
+def _are_joined(between: str) -> bool:
+    """Whether the text between two boxes makes them parts of one answer. Linear: every pattern matches in one way."""
+    return _JOINS_BOXES.fullmatch(_BETWEEN_BOXES.sub("", between)) is not None
 
 
 def find_boxes(text: str) -> list[tuple[int, int, str]]:

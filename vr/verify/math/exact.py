@@ -1,8 +1,8 @@
 r"""Exact arithmetic on short LaTeX strings of numbers: `\frac{3}{4}`, `2^{100}-1`, `\binom{5}{2}`.
 
 A small recursive-descent reader. It evaluates only + - * / ^ !, roots and binomials of rational numbers, and bounds the
-size of every intermediate result. It is exact where floating point would find 2^2023 - 1 equal to 2^2023 + 1, and it is
-fast. For a text that it cannot read the value is None.
+size of all intermediate results together, before each of them is computed. It is exact where floating point would find
+2^2023 - 1 equal to 2^2023 + 1, and it is fast. For a text that it cannot read the value is None.
 """
 
 import math
@@ -10,9 +10,10 @@ import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
-_MAX_BITS = 4_000_000
+_MAX_BITS = 200_000
+"""Of all intermediate results of one text together. To reduce a fraction takes time quadratic in its bits."""
 _MAX_DEPTH = 40
-_REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{(\d+)\}", re.ASCII)
+_REPEATING = re.compile(r"(?<!\d)(\d*)\.(\d*)\\overline\s*\{(\d+)\}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)", re.ASCII)
 _TOKEN = re.compile(
     r"\s*(\d+\.\d+|\d+\.?|\.\d+|\\frac|\\[dt]?binom|\\cdot|\\times|\\sqrt|\^|[-+*/!(){}\[\]|]|\\\{|\S)", re.ASCII
@@ -24,14 +25,14 @@ class _NotArithmeticError(Exception):
 
 
 class TooLargeError(Exception):
-    """The value is plain arithmetic, but of more than _MAX_BITS bits."""
+    """The text is plain arithmetic, but takes more than _MAX_BITS bits."""
 
 
 def exact_value(text: str) -> Fraction | None:
     """The rational number that the text denotes; None where it is not plain arithmetic.
 
     Raises:
-        TooLargeError: the number has more than _MAX_BITS bits.
+        TooLargeError: the number, or what leads to it, has more than _MAX_BITS bits.
     """
     try:
         return _Reader(_REPEATING.sub(_as_fraction, text)).whole()
@@ -78,6 +79,7 @@ class _Reader:
         self.tokens = _TOKEN.findall(text)
         self.at = 0
         self.depth = 0
+        self.bits_left = _MAX_BITS
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -88,6 +90,12 @@ class _Reader:
             raise _NotArithmeticError
         self.at += 1
         return token
+
+    def pay(self, *parts: Fraction, times: int = 1) -> None:
+        """Book the bits of a result that is about `times` as long as its parts. Raises TooLargeError at the bound."""
+        self.bits_left -= times * sum(part.numerator.bit_length() + part.denominator.bit_length() for part in parts)
+        if self.bits_left < 0:
+            raise TooLargeError
 
     def whole(self) -> Fraction:
         value = self.total()
@@ -104,7 +112,8 @@ class _Reader:
         while self.peek() in ("+", "-"):
             sign = self.take()
             other = self.product()
-            value = _bounded(value + other if sign == "+" else value - other)
+            self.pay(value, other)
+            value = value + other if sign == "+" else value - other
         self.depth -= 1
         return value
 
@@ -118,20 +127,24 @@ class _Reader:
             token = self.peek()
             if token in (r"\cdot", r"\times", "*"):
                 self.take()
-                value = _bounded(value * self.signed_power())
+                value = self.multiplied(value, self.signed_power())
             elif token == "/":
                 self.take()
-                value = value / self.signed_power()
+                value = self.multiplied(value, 1 / self.signed_power())
             elif token == r"\frac":
                 mixed = self.tokens[self.at - 1].isdigit() and value.denominator == 1
                 part = self.power()
                 if mixed and not 0 <= part < 1:
                     raise _NotArithmeticError
-                value = value + part if mixed else value * part
+                value = value + part if mixed else self.multiplied(value, part)
             elif token == "(" and self.tokens[self.at - 1] in (")", "}"):
-                value = _bounded(value * self.power())
+                value = self.multiplied(value, self.power())
             else:
                 return sign * value
+
+    def multiplied(self, left: Fraction, right: Fraction) -> Fraction:
+        self.pay(left, right)
+        return left * right
 
     def signed_power(self) -> Fraction:
         if self.peek() == "-":
@@ -144,11 +157,11 @@ class _Reader:
         value = self.atom()
         while self.peek() == "!":
             self.take()
-            value = _factorial(value)
+            value = self.factorial(value)
         if self.peek() == "^":
             self.take()
             exponent = self.group() if self.peek() in ("{", "(") else self.single_exponent()
-            value = _raise_to(value, exponent)
+            value = self.raised(value, exponent)
             if self.peek() == "^":
                 raise _NotArithmeticError
         return value
@@ -164,13 +177,36 @@ class _Reader:
         self.take()
         if token == r"\frac":
             over = self.group()
-            return over / self.group()
+            return self.multiplied(over, 1 / self.group())
         if token.endswith("binom"):
             upper = self.group()
-            return _binomial(upper, self.group())
+            return self.binomial(upper, self.group())
         if token == r"\sqrt":
             return _square_root(self.group())
         return _number(token)
+
+    def raised(self, base: Fraction, exponent: Fraction) -> Fraction:
+        """A power with an integer exponent; others, such as 4^{1/2}, are left to algebra."""
+        if exponent.denominator != 1:
+            raise _NotArithmeticError
+        if abs(base) in (0, 1):
+            return base ** (int(exponent) if base == 0 else int(exponent) % 2)
+        self.pay(base, times=abs(exponent.numerator))
+        return base ** int(exponent)
+
+    def factorial(self, value: Fraction) -> Fraction:
+        """n! for a whole n."""
+        if value.denominator != 1 or value < 0:
+            raise _NotArithmeticError
+        self.pay(value, times=value.numerator)
+        return Fraction(math.factorial(int(value)))
+
+    def binomial(self, upper: Fraction, lower: Fraction) -> Fraction:
+        """n over k for whole n and k."""
+        if upper.denominator != 1 or lower.denominator != 1 or upper < 0 or lower < 0:
+            raise _NotArithmeticError
+        self.pay(upper, times=max(0, int(min(lower, upper - lower))))
+        return Fraction(math.comb(int(upper), int(lower)))
 
     def group(self) -> Fraction:
         """A sum in braces, brackets or parentheses."""
@@ -188,41 +224,6 @@ def _number(token: str) -> Fraction:
     if not re.fullmatch(r"\d+\.?\d*|\.\d+", token, re.ASCII):
         raise _NotArithmeticError
     return Fraction(token)
-
-
-def _bounded(value: Fraction) -> Fraction:
-    """The value itself. Raises TooLargeError where it exceeds the bound."""
-    if value.numerator.bit_length() + value.denominator.bit_length() > _MAX_BITS:
-        raise TooLargeError
-    return value
-
-
-def _raise_to(base: Fraction, exponent: Fraction) -> Fraction:
-    """A power with an integer exponent; others, such as 4^{1/2}, are left to algebra."""
-    if exponent.denominator != 1:
-        raise _NotArithmeticError
-    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(base) not in (0, 1) and bits * abs(exponent.numerator) > _MAX_BITS:
-        raise TooLargeError
-    return base ** int(exponent) if abs(exponent.numerator) <= _MAX_BITS else base ** (2 + int(exponent) % 2)
-
-
-def _factorial(value: Fraction) -> Fraction:
-    """n! for a whole n."""
-    if value.denominator != 1 or value < 0:
-        raise _NotArithmeticError
-    if value > 20_000:
-        raise TooLargeError
-    return Fraction(math.factorial(int(value)))
-
-
-def _binomial(upper: Fraction, lower: Fraction) -> Fraction:
-    """n over k for whole n and k."""
-    if upper.denominator != 1 or lower.denominator != 1 or upper < 0 or lower < 0:
-        raise _NotArithmeticError
-    if min(lower, upper - lower) > 20_000 or upper > 10**9:
-        raise TooLargeError
-    return _bounded(Fraction(math.comb(int(upper), int(lower))))
 
 
 def _square_root(value: Fraction) -> Fraction:

@@ -1,7 +1,8 @@
 r"""One spelling for an answer: unicode, spacing, fractions, thousands separators, decoration.
 
 Every rule keeps the meaning of a mathematical string. Where a rule would have to guess, the decision is left to
-`answers.py`, which sees the reference too. Nothing is evaluated.
+`answers.py`, which sees the reference too. Nothing is evaluated. The time is linear in the length of the text: runs of
+spaces become one space first, so that no two parts of a pattern can share a run between them.
 """
 
 import re
@@ -42,6 +43,7 @@ _SYNONYMS = {
     r"\\(?:ast|star)(?![a-zA-Z])": r"\\cdot ",
     r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\}|\\degree(?![a-zA-Z])|o(?![a-zA-Z]))": r"^{\\circ}",
     r"\\degree(?![a-zA-Z])": r"^{\\circ}",
+    r"\^\s*(?:\\prime(?![a-zA-Z])|\{\s*\\prime\s*\})": "'",
     r"\\(?:colon)(?![a-zA-Z])": ":",
     r"\\mathbb\s+R(?![a-zA-Z])": r"\\mathbb{R}",
     r"\\text\s*\{\s*([-+=])\s*\}": r"\1",
@@ -53,26 +55,25 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\u202a-\u202e]")
 _THOUSANDS_SPACED = re.compile(r"(?<=\d)(?:\\,|\{,\}|\\!|,\\!|\{\\,\}|\\ |[\u2009\u202f\u00a0])(?=\d{3}(?!\d))")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _SPACED_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}( \d{3})+(\.\d+)?")
-_SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\quad(?![a-zA-Z])|\\qquad(?![a-zA-Z])|~|(?<!\\)\\n(?![a-zA-Z])")
-_TRAILING = re.compile(r"(?:\\\\|\\|(?<!\\left)[.,;]|\s|\\newline)+$")
+_SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:quad|qquad|newline)(?![a-zA-Z])|~|(?<!\\)\\n(?![a-zA-Z])")
+_TRAILING = " \\.,;"
 TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 
 
 def normalise(answer: str) -> str:
     """The answer in one spelling. Applied twice it changes nothing but spaces; it never raises."""
-    text = _THOUSANDS_SPACED.sub("", _plain_symbols(answer))
+    text = _THOUSANDS_SPACED.sub("", re.sub(r"\s+", " ", _plain_symbols(answer)))
     text = text.replace(r"\$", "").replace("$", "").replace(r"\(", "").replace(r"\)", "")
-    text = re.sub(r"\\\[(?![^\]]*pt\])|\\\](?!\w)", "", text)
+    text = re.sub(r"\\\[(?![^\]]{0,12}pt\])|\\\](?!\w)", "", text)
     for pattern, replacement in _SYNONYM_PATTERNS:
         text = pattern.sub(replacement, text)
     text = re.sub(r"(\\\\)\s*\[[^\]]{0,12}(?:pt|em|ex|mm)\]", r"\1", text)
-    text = _SPACES.sub(" ", text)
+    text = re.sub(r"\s+", " ", _SPACES.sub(" ", text))
     text = _braces_round_arguments(text)
     text = _unwrap(text)
-    text = re.sub(r"\s+", " ", text).strip()
-    text = _TRAILING.sub("", text).strip()
+    text = re.sub(r"\s+", " ", text).strip().rstrip(_TRAILING)
     text = re.sub(r"^(?:\\approx|\\sim|≈)\s*", "", text)
-    text = re.sub(r"^\\text\s*\{\s*([-+]?\d[^{}]*?)\s*\}$", r"\1", text)
+    text = re.sub(r"^\\text\s*\{\s*(\(?[-+]?\d[^{}]*?)\s*\}$", r"\1", text)
     text = re.sub(r"^([-+]?\d+) (\d+)/(\d+)$", r"\1\\frac{\2}{\3}", text)
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")

@@ -1,16 +1,17 @@
 r"""Comparing two normalised answers by their outer shape, part by part, and single values at the end.
 
-The shapes: matrix, interval or union, list or set, tuple, relation. Each has a rule, which decides or passes on (None).
-What no rule decides is compared as a single value.
+The shapes: congruence, matrix, interval or union, list or set, tuple, relation. Each has a rule, which decides or
+passes on (None). What no rule decides is compared as a single value.
 """
 
 import itertools
 import re
 
 from vr.verify.math import shapes, sympy_bridge
-from vr.verify.math.scalars import Rule, equal_scalars, first_decision, light, squeezed
+from vr.verify.math.scalars import Rule, equal_scalars, first_decision, is_number, squeezed
 
 _MAX_UNORDERED = 60
+_PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![a-zA-Z])")
 _MEMBER_OF = re.compile(r"\\?[a-zA-Z](?:_\{?\w\}?)?\s*\\in(?![a-zA-Z])\s*")
 
 
@@ -20,7 +21,7 @@ def equal_parts(gold: str, answer: str) -> bool:
         return True
     gold, answer = without_membership(gold), without_membership(answer)
     decided = first_decision(gold, answer, _SHAPE_RULES)
-    if decided is None and (r"\pm" in gold or r"\pm" in answer):
+    if decided is None and (_PLUS_MINUS.search(gold) or _PLUS_MINUS.search(answer)):
         decided = _equal_unordered(_expand_signs(gold), _expand_signs(answer))
     return equal_scalars(gold, answer) if decided is None else decided
 
@@ -117,7 +118,7 @@ def _with_signs(items: list[str]) -> list[str]:
 
 def _expand_signs(text: str) -> list[str]:
     r"""The two values of `1 \pm \sqrt{2}`; a text without `\pm` as it is."""
-    if r"\pm" not in text and r"\mp" not in text:
+    if not _PLUS_MINUS.search(text):
         return [text]
     upper = re.sub(r"\\mp(?![a-zA-Z])", "-", re.sub(r"\\pm(?![a-zA-Z])", "+", text))
     lower = re.sub(r"\\mp(?![a-zA-Z])", "+", re.sub(r"\\pm(?![a-zA-Z])", "-", text))
@@ -162,7 +163,7 @@ def _by_relation(gold: str, answer: str) -> bool | None:
         return None
     if left is None:
         assert right is not None
-        return equal_parts(gold, right[0][-1]) if set(right[1]) <= {"="} else None
+        return _names_value(right[0], gold) if set(right[1]) <= {"="} else None
     if right is None:
         return _relation_to_value(left, answer)
     if set(left[1]) == {"="} and set(right[1]) == {"="}:
@@ -171,9 +172,13 @@ def _by_relation(gold: str, answer: str) -> bool | None:
         right = (right[0][::-1], left[1])
     if left[1] == right[1] and _equal_ordered(left[0], right[0]):
         return True
-    if "=" in left[1] or "=" in right[1] or not light(gold) or not light(answer):
-        return False
-    return sympy_bridge.same_value(gold, answer)
+    return "=" not in left[1] + right[1] and sympy_bridge.same_value(gold, answer)
+
+
+def _names_value(terms: list[str], value: str) -> bool:
+    """`x = 2+3 = 5` names 5. `7 = 5` names nothing: a number among the terms is another one."""
+    numbers = [term for term in terms[:-1] if is_number(term)]
+    return equal_parts(terms[-1], value) and all(equal_parts(number, value) for number in numbers)
 
 
 def _relation_to_value(relation: tuple[list[str], list[str]], value: str) -> bool | None:
@@ -192,7 +197,24 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
         return equal_parts(left[1], right[1])
     if equal_parts(left[0], right[0]) and equal_parts(left[1], right[1]):
         return True
-    return all(map(light, (*left, *right))) and sympy_bridge.same_equation(left, right)
+    return sympy_bridge.same_equation(left, right)
 
 
-_SHAPE_RULES: tuple[Rule, ...] = (_by_matrix, _by_intervals, _by_list, _by_brackets, _by_relation)
+def _by_congruence(gold: str, answer: str) -> bool | None:
+    """`x = 3 mod 7`: the same modulus and the same residue. A modulus may be left out, and then not be made use of."""
+    left, right = shapes.congruence(gold), shapes.congruence(answer)
+    if left is None and right is None:
+        return None
+    if right is None:
+        assert left is not None
+        return equal_parts(left.as_equation(), answer)
+    if left is None:
+        return equal_parts(gold, right.as_equation())
+    if (left.name and right.name and squeezed(left.name) != squeezed(right.name)) or left.modulus != right.modulus:
+        return False
+    if left.modulus and all(re.fullmatch(r"-?\d+", side.value, re.ASCII) for side in (left, right)):
+        return (int(left.value) - int(right.value)) % left.modulus == 0
+    return equal_parts(left.value, right.value)
+
+
+_SHAPE_RULES: tuple[Rule, ...] = (_by_congruence, _by_matrix, _by_intervals, _by_list, _by_brackets, _by_relation)

@@ -1,18 +1,19 @@
-r"""The outer shape of a normalised answer: list, set, tuple or interval, union, matrix, relation chain.
+r"""The outer shape of a normalised answer: list, set, tuple or interval, union, matrix, relation chain, congruence.
 
 Texts are split only outside all brackets. Nothing is evaluated, and nothing about values is decided here.
 """
 
 import re
+from typing import NamedTuple
 
-_LISTS_WORDS = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*")
+_LISTS_WORDS = re.compile(r" ?,? ?(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s*")
 _MATRIX = re.compile(r"[\[(]?\s*\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}\s*[\])]?", re.DOTALL)
 _RELATION = re.compile(r"\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])|\\ne(?![a-zA-Z])|\\approx|<=|>=|!=|<|>|=")
 _SPELLING_OF = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne"}
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
 _NAME = re.compile(
     r"(?:\\(?:angle|overline|widehat|vec|text|mathcal|operatorname|triangle|measuredangle)\s*)*"
-    r"\{?\\?[a-zA-Z]+'*\}?(?:_(?:\{[^{}]*\}|\w))?'*(?:\^\{\\prime\})?\s*(?:\([a-zA-Z0-9_{}, ]*\))?"
+    r"\{?\\?[a-zA-Z]+'*(?:\}'*)?(?:_(?:\{[^{}]*\}|\w)'*)?\s*(?:\([a-zA-Z0-9_{}, ]*\))?"
     r"|\(\s*[a-zA-Z](?:_\{?\w\}?)?(?:\s*,\s*[a-zA-Z](?:_\{?\w\}?)?)+\s*\)"
 )
 _VARIABLE = re.compile(r"[a-zA-Z](?:_(?:\{\w+\}|\w))?|\\(?:theta|alpha|beta|lambda|phi|omega|mu)")
@@ -112,12 +113,38 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text.strip()) is not None
 
 
+class Congruence(NamedTuple):
+    r"""`x \equiv 3 \pmod 7`, or `3 \bmod 7` with an empty name."""
+
+    name: str
+    value: str
+    modulus: int
+
+    def as_equation(self) -> str:
+        """The same without the modulus, whose remainder `value` is then taken to be."""
+        return f"{self.name}={self.value}" if self.name else self.value
+
+
+_MODULUS = re.compile(
+    r"(.*?)\s*\(?\s*(?:\\(?:pmod|bmod|mod)|\\text\s*\{\s*mod\s*\}|(?<![a-zA-Z\\])mod)(?![a-zA-Z])"
+    r"\s*\{?\s*(\d{1,9})\s*\}?\s*\)?",
+    re.ASCII,
+)
+
+
+def congruence(text: str) -> Congruence | None:
+    """The name, value and modulus of a congruence; None for anything else."""
+    match = _MODULUS.fullmatch(text.strip())
+    if match is None or not match.group(1):
+        return None
+    name, _, value = match.group(1).rpartition(r"\equiv")
+    return Congruence(name.strip(), value.strip(), int(match.group(2)))
+
+
 Interval = tuple[str, str, str, str]
 """(opening, low, high, closing), with brackets as they are written."""
 
-_OR_WORD = re.compile(
-    r"\s*,?\s*(?:\\text\s*\{\s*or\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee|cup)(?![a-zA-Z]))\s*"
-)
+_OR_WORD = re.compile(r" ?,? ?(?:\\text\s*\{\s*or\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\(?:lor|vee|cup)(?![a-zA-Z]))\s*")
 _AND_WORD = re.compile(
     r"\s*(?:\\text\s*\{\s*and\s*\}|(?<![a-zA-Z\\])and(?![a-zA-Z])|\\(?:land|wedge|cap)(?![a-zA-Z]))\s*"
 )

@@ -36,9 +36,14 @@ def equal_words(gold: str, answer: str) -> bool | None:
 
 
 def _are_meant_as_words(gold: str, spoken: str) -> bool:
-    r"""Whether a reference that reads as words is no formula: all of it in `\text{}`, or long and without signs."""
+    r"""Whether a reference that reads as words is no formula: all of it in `\text{}`, or it holds a long word.
+
+    `ab/cd`, `a - b` and `x, y` are formulas and a list: what stands between signs there is as short as variables are.
+    """
     marked = r"\text" in gold and not re.sub(r"\\text\s*\{[^{}]*\}", "", gold).strip(" ,.()\\")
-    return marked or (len(spoken) > 3 and "\\" not in gold and "^" not in gold)
+    longest = max(map(len, re.findall(r"[^\W\d_]+", spoken)))
+    is_phrase = longest > 3 or (longest == 3 and " " in spoken and not re.search(r"[,/-]", spoken))
+    return marked or (is_phrase and "\\" not in gold and "^" not in gold)
 
 
 def _without_article(text: str) -> str:

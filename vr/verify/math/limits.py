@@ -1,0 +1,109 @@
+r"""What a formula may cost: limits on a text before sympy reads it, and on the tree before sympy computes with it.
+
+What exceeds a limit is not shown equal to anything but the same string. Both checks are cheap: the first is linear in
+the length of the text, the second in the size of the tree. They stand in for a deadline, which would depend on the
+machine; the deadline of the worker pool remains as a backstop.
+"""
+
+import itertools
+import math
+import re
+from typing import Any
+
+import sympy
+
+from vr.verify.math import shapes
+
+_MAX_CHARACTERS = 400
+_MAX_NESTING = 10
+"""The grammar takes about 0.1 s for each level of nesting that it has not met before."""
+_MAX_UNITED_SETS = 12
+_MAX_OPERATIONS = 300
+_MAX_BITS = 20_000
+_MAX_TERMS = 1_000
+
+_KNOWN_COMMAND = re.compile(
+    r"""frac | sqrt | [dt]?binom | cdot | times | pm | mp | infty | circ | le | ge | ne | approx | [lr](?:floor|ceil)
+    | log | ln | exp | min | max | (?:arc)?(?:sin|cos|tan|cot|sec|csc)h?
+    | in | cup | cap | setminus | emptyset | mathbb | text | overline | bar | vec | hat | tilde | begin | end
+    | [Aa]lpha | [Bb]eta | gamma | [Dd]elta | (?:var)?epsilon | [Zz]eta | [Ee]ta | (?:var)?[Tt]heta | [Ii]ota | [Kk]appa
+    | [Ll]ambda | [Mm]u | [Nn]u | [Xx]i | [Pp]i | [Rr]ho | [Ss]igma | [Tt]au | [Uu]psilon | (?:var)?[Pp]hi | [Cc]hi
+    | [Pp]si | [Oo]mega""",
+    re.VERBOSE,
+)
+r"""What may reach sympy. Missing are commands that it computes with while it reads, such as `\det` and `\Gamma`,
+and those whose value may take for ever, such as `\sum` and `\int`."""
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
+_ENVIRONMENT = re.compile(r"\\begin\s*(?!\{[pb]?matrix\}|\{array\})")
+_LONG_EXPONENT_OF_TEN = re.compile(r"\d\s*[eE]\s*[+-]?\d{4}")
+_COMPUTED_WHILE_READING = re.compile(r"\\(?:[dt]?binom|cup|cap|setminus)(?![a-zA-Z])|[,;]")
+_BIG_NUMBER = re.compile(r"\^\s*\{?\s*[+-]?\d{3}|!|\d{5}|\^[^^]*\^[^^]*\^")
+
+
+def limit_of_text(text: str) -> str:
+    """The limit that a normalised text exceeds, as words for a verdict; empty where sympy may read it."""
+    if len(text) > _MAX_CHARACTERS:
+        return f"longer than the {_MAX_CHARACTERS} characters of a formula"
+    if shapes.depth_of(text) > _MAX_NESTING or text.count("|") > 2 * _MAX_NESTING:
+        return f"nested deeper than {_MAX_NESTING} levels"
+    if unknown := next((name for name in _COMMAND.findall(text) if not _KNOWN_COMMAND.fullmatch(name)), None):
+        return rf"not compared as a formula: \{unknown}"
+    if _ENVIRONMENT.search(text):
+        return "not compared as a formula: an environment that is no matrix"
+    if text.count(r"\cup") + text.count(r"\cap") > _MAX_UNITED_SETS:
+        return f"more than {_MAX_UNITED_SETS} sets united"
+    if _LONG_EXPONENT_OF_TEN.search(text) or (_COMPUTED_WHILE_READING.search(text) and _BIG_NUMBER.search(text)):
+        return "numbers too large to compute with"
+    return ""
+
+
+def limit_of_tree(value: Any) -> str:
+    """The limit that a sympy value exceeds, as words for a verdict; empty where sympy may evaluate it at points."""
+    if sum(1 for _ in itertools.islice(sympy.preorder_traversal(value), _MAX_OPERATIONS + 1)) > _MAX_OPERATIONS:
+        return f"more than {_MAX_OPERATIONS} operations"
+    return f"numbers of more than {_MAX_BITS:,} bits" if _bits(value) > _MAX_BITS else ""
+
+
+def may_be_expanded(value: Any) -> bool:
+    """Whether algebra on the value stays small: written out it has at most _MAX_TERMS terms."""
+    return _terms(value) <= _MAX_TERMS
+
+
+def _parts(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, sympy.MatrixBase) else list(getattr(value, "args", ()))
+
+
+def _bits(value: Any) -> float:
+    """A bound on the bits of the largest number that comes up when the value is computed."""
+    if isinstance(value, sympy.Rational):
+        return float(value.p.bit_length() + value.q.bit_length())
+    sizes = [_bits(part) for part in _parts(value)]
+    if isinstance(value, sympy.Pow):
+        return sizes[0] * _growth(value.exp, sizes[1]) + sizes[1]
+    if isinstance(value, sympy.factorial | sympy.binomial):
+        return sum(sizes) * 2.0 ** min(sum(sizes), 64)
+    return max(1.0, sum(sizes))
+
+
+def _growth(exponent: Any, bits: float) -> float:
+    """The factor by which a power is longer than its base. An exponent with a variable is only ever met as a float."""
+    if exponent.free_symbols:
+        return 1.0
+    return float(max(1, abs(exponent))) if isinstance(exponent, sympy.Rational) and bits < 64 else 2.0 ** min(bits, 64)
+
+
+def _terms(value: Any) -> float:
+    """A bound on the terms of the value when all its products and whole powers are written out."""
+    counts = [_terms(part) for part in _parts(value)]
+    if isinstance(value, sympy.Mul):
+        return math.prod(counts)
+    if isinstance(value, sympy.Pow) and isinstance(value.exp, sympy.Integer):
+        return _terms_of_power(counts[0], abs(int(value.exp)))
+    return max(1.0, sum(counts))
+
+
+def _terms_of_power(terms: float, exponent: int) -> float:
+    """A sum of t terms to the power n has as many as there are ways to choose n of t with repetition."""
+    if terms <= 1 or exponent <= 1:
+        return terms
+    return float(math.comb(int(terms) + exponent - 1, exponent)) if terms + exponent <= 2 * _MAX_TERMS else math.inf
