@@ -8,7 +8,7 @@ import pytest
 
 from vr.tables.vocabulary import JUDGED, OUTCOMES, VERIFIERS
 from vr.verify import KINDS, Task, verify
-from vr.verify.sandbox import sandbox, server
+from vr.verify.sandbox import limits, sandbox
 
 README = Path(__file__).parents[2] / "vr" / "verify" / "README.md"
 
@@ -61,7 +61,7 @@ def test_the_readme_names_the_limits_of_a_program():
     assert f"{sandbox.CPU_SECONDS} s of processor time" in text
     assert f"{sandbox._MEMORY_BYTES >> 30} GiB of memory" in text
     assert f"{sandbox._OUTPUT_BYTES >> 20} MiB of output" in text
-    assert f"{server._MAX_THREADS} threads" in text
+    assert f"{limits._MAX_THREADS} threads" in text
 
 
 @pytest.mark.parametrize("word", [*VERIFIERS, *OUTCOMES])
