@@ -46,7 +46,7 @@ def judge() -> Iterator[Judge]:
 def judge_programs(isolation_level: str) -> Iterator[Judge]:
     """Judges programs, in the sandbox that all tests share."""
     assert isolation_level
-    yield from open_pool("stdin", "call")
+    yield from open_pool("stdin", "call", "asserts")
 
 
 @pytest.fixture(scope="session")

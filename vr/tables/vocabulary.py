@@ -1,6 +1,6 @@
 """The words that columns may contain, and the keys that rows are joined by. A leaf: it imports nothing."""
 
-VERIFIERS = ("math", "stdin", "call", "choice", "reasoning_gym", "none")
+VERIFIERS = ("math", "stdin", "call", "asserts", "choice", "reasoning_gym", "none")
 FINISHES = ("marker", "eos", "length", "prompt_too_long")
 OUTCOMES = ("correct", "wrong", "no_answer", "timeout", "crashed", "unparsable_reference", "not_run")
 JUDGED = ("correct", "wrong", "no_answer")

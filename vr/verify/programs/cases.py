@@ -1,6 +1,7 @@
 """The tests of a program, read from a task's JSON and checked.
 
-The layout is that of APPS and TACO: `{"inputs": [...], "outputs": [...]}`, and `"fn_name"` for call tests.
+The layout is that of APPS and TACO: `{"inputs": [...], "outputs": [...]}`, and `"fn_name"` for call tests. Asserts are
+`{"asserts": "...", "fn_name": "f"}`.
 """
 
 import json
@@ -55,12 +56,7 @@ def read_cases(text: str | None, *, is_call: bool) -> Cases:
 
 def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
     """Inputs, outputs and the function's name as they stand in the JSON text."""
-    try:
-        tests = parse(text or "")
-    except ValueError as error:
-        raise UnreadableTestsError(f"tests are not JSON: {error}") from error
-    if not isinstance(tests, dict):
-        raise UnreadableTestsError("tests are not a JSON object")
+    tests = _json_object(text)
     inputs, outputs = tests.get("inputs"), tests.get("outputs")
     if not isinstance(inputs, list) or not isinstance(outputs, list):
         raise UnreadableTestsError("inputs or outputs are missing")
@@ -69,6 +65,40 @@ def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
     if len(inputs) != len(outputs):
         raise UnreadableTestsError(f"{len(inputs)} inputs, {len(outputs)} outputs")
     return inputs, outputs, tests.get("fn_name")
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    try:
+        tests = parse(text or "")
+    except ValueError as error:
+        raise UnreadableTestsError(f"tests are not JSON: {error}") from error
+    if not isinstance(tests, dict):
+        raise UnreadableTestsError("tests are not a JSON object")
+    return tests
+
+
+def read_asserts(text: str | None) -> tuple[str, str]:
+    """Check the tests of a task whose tests are asserts.
+
+    Args:
+        text: the JSON text of the task.
+
+    Returns:
+        The source of the asserts, and the name of the function or of the method of `Solution`.
+
+    Raises:
+        UnreadableTestsError: they cannot be used.
+    """
+    tests = _json_object(text)
+    source, name = tests.get("asserts"), tests.get("fn_name")
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "\n".join(source)
+    if not isinstance(source, str):
+        raise UnreadableTestsError("asserts are missing, or neither text nor lines")
+    name = name.removeprefix("Solution().") if isinstance(name, str) else ""
+    if not name.isidentifier():
+        raise UnreadableTestsError("fn_name is missing or no name")
+    return source, name
 
 
 def _require_shallow(value: Any, depth: int = 0) -> None:

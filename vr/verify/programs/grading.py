@@ -50,7 +50,7 @@ def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
     """Run the program on one test after another, up to the first failure."""
     level = context.isolation
     job = json.dumps({"code": code, "name": cases.name}).encode("ascii")
-    sandbox = sandbox_of(level, _NUMPY if _USES_NUMPY.search(code) else ())
+    sandbox = sandbox_for(code, level)
     cpu_seconds = 0.0
     with SealedFile(job) as job_file:
         for number, (given, expected) in enumerate(zip(cases.inputs, cases.outputs, strict=True)):
@@ -77,6 +77,11 @@ def sandbox_of(level: str, preload: tuple[str, ...] = ()) -> Sandbox:
     if (level, preload) not in _sandboxes:
         _sandboxes[level, preload] = Sandbox(level, preload)
     return _sandboxes[level, preload]
+
+
+def sandbox_for(code: str, level: str) -> Sandbox:
+    """The sandbox for a program, with numpy loaded where the program mentions it."""
+    return sandbox_of(level, _NUMPY if _USES_NUMPY.search(code) else ())
 
 
 def close_sandboxes() -> None:
