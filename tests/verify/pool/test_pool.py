@@ -227,6 +227,17 @@ def test_a_machine_without_room_for_a_process_gets_time_to_find_some(monkeypatch
     assert forkserver._fork() == 12345
 
 
+def test_a_worker_is_killed_though_a_process_of_its_number_has_ended_before(monkeypatch):
+    # the kernel gives numbers again: 7 was a sandbox's, and is now the worker's
+    ended, killed = [(7, 0), (0, 0)], []
+    monkeypatch.setattr(forkserver.os, "waitpid", lambda pid, _options: ended.pop(0) if pid == -1 else (7, 9))
+    monkeypatch.setattr(forkserver.os, "kill", lambda pid, number: killed.append((pid, number)))
+    forkserver._reap_ended({})
+    ended.append((0, 0))
+    assert forkserver._kill_and_reap(7, {7: None}) == -signal.SIGKILL
+    assert killed == [(7, signal.SIGKILL)]
+
+
 def test_workers_end_with_the_forkserver_and_the_forkserver_with_its_caller():
     code = (
         "from tests.verify.pool.odd_kinds import ODD; from vr.verify import Task;"

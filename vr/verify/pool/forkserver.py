@@ -26,6 +26,8 @@ from vr.verify.registry import Kind, VerifierFunction, WorkerContext
 from vr.verify.types import Finding, Task, Verdict
 from vr.verify.wire import receive_message, send_message
 
+_Workers = dict[int, int | None]
+"""The workers by process number, each with its exit status, negative for a signal, or None while it lives."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CLOSING_SECONDS = 1.0
 _FORK_TRIES = 100
@@ -44,7 +46,7 @@ class _Verifiers:
 
 def _serve(control: socket.socket) -> None:
     """Answer the caller's commands (configure, fork, reap) until it closes the socket."""
-    workers: set[int] = set()
+    workers: _Workers = {}
     verifiers = _Verifiers()
     try:
         while True:
@@ -55,8 +57,7 @@ def _serve(control: socket.socket) -> None:
             elif command["do"] == "fork":
                 send_message(control, _fork_worker(control, verifiers, workers))
             else:
-                workers.discard(command["pid"])
-                send_message(control, {"status": _kill_and_reap(command["pid"])})
+                send_message(control, {"status": _kill_and_reap(command["pid"], workers)})
     except (EOFError, OSError):
         pass
     finally:
@@ -84,7 +85,7 @@ def _unusable(error: Exception) -> VerifierFunction:
     return lambda _task, _context: finding
 
 
-def _fork_worker(control: socket.socket, verifiers: _Verifiers, workers: set[int]) -> dict[str, Any]:
+def _fork_worker(control: socket.socket, verifiers: _Verifiers, workers: _Workers) -> dict[str, Any]:
     """Fork a worker that takes its tasks from the descriptor that the caller sends along.
 
     Returns:
@@ -101,7 +102,7 @@ def _fork_worker(control: socket.socket, verifiers: _Verifiers, workers: set[int
         control.close()
         _work_until_closed(socket.socket(fileno=jobs), verifiers, parent)
     os.close(jobs)
-    workers.add(pid)
+    workers[pid] = None
     return {"pid": pid}
 
 
@@ -114,40 +115,35 @@ def _fork() -> int:
     return os.fork()
 
 
-_exit_status: dict[int, int] = {}
-"""Exit status, by process number, of children that ended while another was waited for."""
+def _kill_and_reap(pid: int, workers: _Workers) -> int:
+    """Kill a worker where it lives, forget it, and return its exit status."""
+    _reap_ended(workers)
+    status = workers.pop(pid)
+    if status is None:
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status
 
 
-def _kill_and_reap(pid: int) -> int:
-    """Kill a worker and return its exit status: negative for the signal that ended it."""
-    _reap_ended()
-    if pid not in _exit_status:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            _exit_status[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return _exit_status.pop(pid, 0)
-
-
-def _reap_ended() -> None:
+def _reap_ended(workers: _Workers) -> None:
     """Reap every child that has ended: workers, and the sandboxes of killed workers, which this process inherits."""
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            _exit_status[pid] = os.waitstatus_to_exitcode(status)
+            if pid in workers:
+                workers[pid] = os.waitstatus_to_exitcode(status)
 
 
-def _end_all(workers: set[int]) -> None:
+def _end_all(workers: _Workers) -> None:
     """Give the workers a moment to close their sandboxes, kill those that are still busy, and wait for all children."""
     patience = time.monotonic() + _CLOSING_SECONDS
-    while time.monotonic() < patience:
-        _reap_ended()
-        if workers <= _exit_status.keys():
-            break
+    while None in workers.values() and time.monotonic() < patience:
+        _reap_ended(workers)
         time.sleep(0.01)
-    for pid in workers - _exit_status.keys():
-        _kill_and_reap(pid)
+    for pid in list(workers):
+        _kill_and_reap(pid, workers)
     with contextlib.suppress(ChildProcessError):
         while time.monotonic() < patience + _CLOSING_SECONDS:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
