@@ -9,6 +9,8 @@ import itertools
 import logging
 import math
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
-from tiny_models import make_markov_model, token_id
+from safetensors.torch import load_file, save_file
+from tiny_models import DAMAGED, damaged, make_markov_model, token_id
 
+from vr.engines import draws
 from vr.engines.sampling import Request, Sample, engine, request_seed, sample, sampler
 from vr.renderers import markers
 from vr.renderers.tokenizer import decode, encode, load_tokenizer
@@ -134,6 +139,55 @@ def test_a_new_engine_gives_the_same_texts(tiny_model: Path) -> None:
     decoding = DECODING.model_copy(update={"temperature": 0.7, "top_p": 0.9})
     first, second = (dict(sample(tiny_model, requests, decoding, MACHINE, total=5, end_marker=END)) for _ in range(2))
     assert first == second and len(first) == 5 and first[0].ids
+
+
+@slow
+def test_a_model_that_computes_nan_is_an_error_at_once_and_draws_no_empty_texts(
+    tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Before the engines of the module, as the test above.
+    model = Path(shutil.copytree(tiny_model, tmp_path / "nan"))
+    tensors = load_file(model / "model.safetensors")
+    tensors["model.layers.0.self_attn.v_proj.weight"].view(-1)[7] = math.nan
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    requests = [Request(n, prompt_of(load_tokenizer(model), "Add."), n) for n in range(3)]
+    with pytest.raises(RuntimeError, match=r"nan: vLLM ended: .*NaNs detected in logits"):
+        list(sample(model, requests, DECODING, MACHINE, total=3, end_marker=END))
+    assert "Dumping" not in capfd.readouterr().err
+
+
+@slow
+def test_a_prompt_with_an_id_that_the_model_does_not_know_is_named(known_engine: Any) -> None:
+    requests = [request_with(known_engine, "D", 4), Request(5, [1, 99_999], 0)]
+    with pytest.raises(ValueError, match=r"^prompt 5: token id 99999, but the model has 311$"):
+        list(sampler.draw(known_engine, requests, DECODING, total=2, end_marker=END))
+    assert not known_engine.has_unfinished_requests()
+
+
+def test_answers_to_a_trace_with_an_unknown_id_are_refused_before_an_engine_is_opened(tiny_model: Path) -> None:
+    traces = pl.DataFrame({"problem_id": ["p", "q"], "seed": [0, 3], "trace_ids": [[1, 310], [7, 311, 2]]})
+    drawn = draws.answers(draws.Sampler(tiny_model, None, DECODING, MACHINE), traces, 2, [0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^traces: .*'q', 'seed': 3}: token id 311, but the model has 311$"):
+        next(drawn)
+
+
+@pytest.mark.parametrize("name", ["weights cut at the end", "half a config", "a pickle alone"])
+def test_a_damaged_model_is_refused_before_an_engine_is_opened(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    model = damaged(tiny_model, tmp_path / "model", name)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(DAMAGED[name][1])):
+        sample(model, [], DECODING, MACHINE, total=0, end_marker=None)
+
+
+def test_vllm_writes_no_warnings_unless_asked_and_reads_no_pickles(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asked, level in ((None, "ERROR"), ("DEBUG", "DEBUG")):
+        monkeypatch.delenv("VLLM_LOGGING_LEVEL", raising=False)
+        if asked:
+            monkeypatch.setenv("VLLM_LOGGING_LEVEL", asked)
+        settings = engine.engine_settings(tiny_model, "float32", MACHINE)
+        assert os.environ["VLLM_LOGGING_LEVEL"] == level
+        assert (settings["load_format"], settings["trust_remote_code"]) == ("safetensors", False)
 
 
 @slow
@@ -398,7 +452,7 @@ def test_an_engine_that_fails_ends_the_sampling_with_one_clear_line(
     assert next(samples)[0] == 0
     with pytest.raises(raised) as caught:
         list(samples)
-    assert raised is KeyboardInterrupt or str(caught.value) == "vLLM ended: MemoryError('no room')"
+    assert raised is KeyboardInterrupt or str(caught.value) == f"{known_model}: vLLM ended: MemoryError('no room')"
     assert closed and not known_engine.has_unfinished_requests()
 
 

@@ -15,8 +15,3 @@ class Example:
     """ids[a:b] is z with its end marker"""
     answer: tuple[int, int] | None = None
     """ids[a:b] is y with its end marker; None in the posterior's examples"""
-
-    def unknown_id(self, vocabulary: int) -> int | None:
-        """An id that is none of 0 .. vocabulary - 1, if there is one."""
-        extremes = (min(self.ids, default=0), max(self.ids, default=0))
-        return next((i for i in extremes if not 0 <= i < vocabulary), None)

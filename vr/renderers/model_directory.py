@@ -9,7 +9,7 @@ Not covered: bits that have flipped within a tensor and left a finite number (DV
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,11 @@ def vocabulary(model: str | Path) -> int:
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"{model}/config.json: vocab_size = {size!r}")
     return size
+
+
+def unknown_id(ids: Sequence[int], known: int) -> int | None:
+    """One of the ids that is none of 0 .. known - 1, if there is one; `known` is the model's `vocabulary`."""
+    return next((i for i in (min(ids, default=0), max(ids, default=0)) if not 0 <= i < known), None)
 
 
 def in_one_line(error: Exception) -> str:

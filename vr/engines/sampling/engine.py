@@ -6,6 +6,7 @@ The start is made cheap, since a stage of the miniature draws for seconds: see `
 
 import atexit
 import gc
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def _start(model: str | Path, precision: str, machine: Machine) -> Any:
         from vllm import EngineArgs, LLMEngine  # seconds: only where a model is sampled from
 
         config = EngineArgs(**settings).create_engine_config()
+    logging.getLogger("vllm.logging_utils.dump_input").disabled = True  # pages of settings before an error
     if not gpus():
         config.cache_config.kv_cache_memory_bytes = _kv_cache_bytes(config)
     return LLMEngine.from_vllm_config(config, disable_log_stats=True)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from vr.engines.sampling.engine import open_engine
 from vr.renderers import tokenizer
-from vr.renderers.model_directory import require_model
+from vr.renderers.model_directory import require_model, unknown_id
 from vr.settings.machine import Machine
 from vr.settings.params import Sampling
 
@@ -158,6 +158,7 @@ def _completions(
     from vllm.v1.engine.exceptions import EngineDeadError
 
     n_ahead = 2 * engine.vllm_config.scheduler_config.max_num_seqs  # a full batch and its replacement
+    known = engine.model_config.get_vocab_size()
     in_flight: set[str] = set()
     try:
         for request in requests:
@@ -168,7 +169,9 @@ def _completions(
             params = SamplingParams(
                 temperature=decoding.temperature, top_p=decoding.top_p, max_tokens=n_most, seed=request.seed, **shared
             )
-            with _as_runtime_error(EngineDeadError):
+            if (unknown := unknown_id(request.prompt_ids, known)) is not None:
+                raise ValueError(f"prompt {request.index}: token id {unknown}, but the model has {known}")
+            with _as_runtime_error(engine, EngineDeadError):
                 engine.add_request(str(request.index), tokens_input(request.prompt_ids), params)
             in_flight.add(str(request.index))
             while len(in_flight) >= n_ahead:
@@ -181,19 +184,19 @@ def _completions(
 
 def _step(engine: Any, in_flight: set[str]) -> list[tuple[int, Any]]:
     """One token for every text of the batch; the texts that are finished by it."""
-    with _as_runtime_error(Exception):
+    with _as_runtime_error(engine, Exception):
         outputs = engine.step()
     in_flight.difference_update(output.request_id for output in outputs)
     return [(int(output.request_id), output.outputs[0]) for output in outputs]
 
 
 @contextmanager
-def _as_runtime_error(kind: type[Exception]) -> Iterator[None]:
+def _as_runtime_error(engine: Any, kind: type[Exception]) -> Iterator[None]:
     """Turn an exception after which the engine is of no more use into a RuntimeError that says so."""
     try:
         yield
     except kind as error:
-        raise RuntimeError(f"vLLM ended: {error!r}") from error
+        raise RuntimeError(f"{engine.model_config.model}: vLLM ended: {error!r}") from error
 
 
 def _to_sample(completion: Any, decoder: Any, end_marker: str | None) -> Sample:

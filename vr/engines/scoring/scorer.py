@@ -24,7 +24,7 @@ from vr.engines.scoring import forward, ranks
 from vr.engines.scoring.forward import BatchScorer, Score
 from vr.execution import resume
 from vr.renderers.example import Example
-from vr.renderers.model_directory import load_config, require_model, vocabulary
+from vr.renderers.model_directory import load_config, require_model, unknown_id, vocabulary
 from vr.settings.machine import Machine, gpus
 from vr.tables.schemas import Traces
 from vr.tables.vocabulary import TRACE_KEY
@@ -115,7 +115,7 @@ class _BlockScorer:
         for begin, end in forward.spans(example):
             if not (0 <= begin <= end <= n) or begin == 0 < end:
                 raise ExampleError(index, f"span {begin, end} in {n} tokens (the first token has no log-prob)")
-        if (unknown := example.unknown_id(self.vocabulary)) is not None:
+        if (unknown := unknown_id(example.ids, self.vocabulary)) is not None:
             raise ExampleError(index, f"token id {unknown}, but {self.model} has {self.vocabulary}")
 
     def _require_numbers(self, scores: Sequence[Score]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from vr.renderers.model_directory import unknown_id
 from vr.renderers.training_rows import WeightedExample
 from vr.tables.files import atomic_folder
 
@@ -139,7 +140,7 @@ class _Writer:
         example, weight = row.example, row.weight
         if not 0 <= weight < inf:
             raise ValueError(f"row {self.rows}: weight {weight} is not a number >= 0")
-        if (unknown := example.unknown_id(self._vocabulary)) is not None:
+        if (unknown := unknown_id(example.ids, self._vocabulary)) is not None:
             raise ValueError(f"row {self.rows}: token id {unknown}, but the model has {self._vocabulary}")
         ids = array("i", example.ids[: self._cutoff_len])
         # Nothing predicts a row's first token, so it is never part of the loss.
