@@ -100,10 +100,12 @@ def test_an_initial_example_is_the_tokenizers_own_encoding_of_the_whole_text(kin
 
 
 @KINDS
-def test_examples_of_texts_encoded_in_pieces_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_whose_traces_are_encoded_without_characters_are_the_same(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both = rendering(kind)
     whole = both.initial_examples(PROBLEMS), both.posterior_examples(PROBLEMS)
-    monkeypatch.setattr(tokenizer, "_PIECE", 10)
+    monkeypatch.setattr(tokenizer, "_LEAST_QUIET", 10)
     assert (both.initial_examples(PROBLEMS), both.posterior_examples(PROBLEMS)) == whole
 
 

@@ -72,21 +72,33 @@ def lines(seed: int, number: int) -> list[str]:
     return ["".join(part for _ in range(12) for part in (rng.choice(pool), rng.choice(breaks))) for _ in range(number)]
 
 
-@pytest.mark.parametrize("size", [1, 7, 40])
-def test_a_text_encoded_in_pieces_has_the_ids_and_offsets_of_the_whole(
-    tokenizer: Any, size: int, monkeypatch: pytest.MonkeyPatch
+def within(text: str) -> tuple[int, int]:
+    """A span that leaves something at both ends."""
+    return len(text) // 8, len(text) - len(text) // 8
+
+
+@pytest.mark.parametrize("least", [1, 20, 60])
+def test_a_text_with_a_quiet_span_has_the_ids_of_the_whole_and_its_characters_outside_the_span(
+    tokenizer: Any, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = lines(size, 40)
-    whole = list(encode_all(tokenizer, texts))
-    monkeypatch.setattr(tokenizers_module, "_PIECE", size)
-    in_pieces = list(encode_all(tokenizer, texts))
-    assert sum(len(encoded._pieces) for encoded in in_pieces) > 2 * len(texts)
-    for text, one, several in zip(texts, whole, in_pieces, strict=True):
-        assert several.ids == one.ids == encode(tokenizer, text)
-        for character in range(len(text)):
-            assert several.token_from(character) == one.token_from(character)
+    monkeypatch.setattr(tokenizers_module, "_LEAST_QUIET", least)
+    texts = lines(least, 40)
+    quiet = list(map(within, texts))
+    found = list(encode_all(tokenizer, texts, quiet))
+    assert sum(len(encoded._pieces) == 2 for encoded in found) > len(texts) / 2
+    for text, (begin, end), whole, encoded in zip(texts, quiet, encode_all(tokenizer, texts), found, strict=True):
+        assert encoded.ids == whole.ids == encode(tokenizer, text)
+        for character in [*range(begin + 1), *range(end - 1, len(text))]:
+            assert encoded.token_from(character) == whole.token_from(character)
             if text[character] in ">a":
-                assert several.token_to(character + 1) == one.token_to(character + 1)
+                assert encoded.token_to(character + 1) == whole.token_to(character + 1)
+
+
+def test_a_quiet_span_of_few_characters_or_one_line_changes_nothing(tokenizer: Any) -> None:
+    texts = ["a\nb\nc\nd", "a" * 5000, "a\n" + "b" * 5000, "1\n2\n" * 1000]
+    for text, encoded in zip(texts, encode_all(tokenizer, texts, [(0, len(text)) for text in texts]), strict=True):
+        assert len(encoded._pieces) == 1
+        assert encoded.ids == encode(tokenizer, text)
 
 
 def test_a_tokenizer_whose_lines_do_not_stand_alone_encodes_whole_texts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,15 +107,18 @@ def test_a_tokenizer_whose_lines_do_not_stand_alone_encodes_whole_texts(monkeypa
     unsplit.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     prefixed = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, []))
     prefixed.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    monkeypatch.setattr(tokenizers_module, "_PIECE", 1)
+    monkeypatch.setattr(tokenizers_module, "_LEAST_QUIET", 1)
+    texts = lines(3, 20)
     for bpe in (unsplit, prefixed):
         tokenizer = vocabularies.fast(bpe)
-        for text, encoded in zip(lines(3, 20), encode_all(tokenizer, lines(3, 20)), strict=True):
+        for text, encoded in zip(texts, encode_all(tokenizer, texts, list(map(within, texts))), strict=True):
             assert len(encoded._pieces) == 1
             assert encoded.ids == encode(tokenizer, text)
 
 
-def test_a_text_that_is_not_split_where_a_piece_ends_is_encoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_is_not_split_where_a_quiet_span_begins_or_ends_is_encoded_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     names = [*vocabularies.byte_names().values(), "Ċy"]
     bpe = Tokenizer(models.BPE({name: index for index, name in enumerate(names)}, [("Ċ", "y")]))
     # Lines stand alone, except before a `y`.
@@ -114,10 +129,10 @@ def test_a_text_that_is_not_split_where_a_piece_ends_is_encoded_whole(monkeypatc
         ]
     )
     tokenizer = vocabularies.fast(bpe)
-    monkeypatch.setattr(tokenizers_module, "_PIECE", 1)
-    texts = ["a\nb\nc", "a\nb\ny\nc"]
-    found = list(encode_all(tokenizer, texts))
-    assert [len(encoded._pieces) for encoded in found] == [3, 1]
+    monkeypatch.setattr(tokenizers_module, "_LEAST_QUIET", 1)
+    texts = ["a\nb\ny\nc\nd", "a\ny\nb\nc\nd", "a\nb\nc\nd\ny"]
+    found = list(encode_all(tokenizer, texts, [(0, len(text)) for text in texts]))
+    assert [len(encoded._pieces) for encoded in found] == [2, 1, 1]
     assert [encoded.ids for encoded in found] == [encode(tokenizer, text) for text in texts]
 
 

@@ -288,7 +288,7 @@ class Renderer:
         return [of_text[text] for text in texts]
 
     def _examples(self, layouts: Sequence[_Layout]) -> list[Example]:
-        found = encode_all(self.tokenizer, [layout.text for layout in layouts])
+        found = encode_all(self.tokenizer, [layout.text for layout in layouts], [layout.trace for layout in layouts])
         return [self._example(encoded, layout) for encoded, layout in zip(found, layouts, strict=True)]
 
     def _example(self, encoded: Encoded, layout: _Layout) -> Example:

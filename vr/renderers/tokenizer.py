@@ -5,10 +5,10 @@ Only fast tokenizers (those of the library `tokenizers`) are supported, because 
 
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from vr.renderers.markers import TEXT_END, TURN_BEGIN, TURN_END
 from vr.renderers.model_directory import in_one_line, require_model
 
 _TEXTS_AT_ONCE = 8  # texts that a thread encodes in one call, without Python's lock
-_PIECE = 1000  # characters
+_LEAST_QUIET = 1000  # characters
 _LINE_OF_LETTERS = re.compile(r"\n(?=[A-Za-z])")
 
 
@@ -49,15 +49,12 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The ids of a text, and which token begins or ends at a character."""
+    """The ids of a text, and which token begins or ends at a character outside the text's quiet span."""
 
     ids: list[int]
     """T ids"""
-    _first_characters: list[int]
-    """of the pieces in which the text was encoded"""
-    _first_tokens: list[int]
-    _pieces: list[Any]
-    """one `tokenizers.Encoding` each"""
+    _pieces: list[tuple[int, int, Any]]
+    """(first character, first token, `tokenizers.Encoding`) of the pieces whose characters are known, the last first"""
 
     def token_from(self, character: int) -> int | None:
         """The token that begins with this character of the text; None where no token begins there."""
@@ -72,77 +69,92 @@ class Encoded:
         return first_token + piece.char_to_token(inside) + 1
 
     def _find(self, character: int) -> tuple[int, Any, int]:
-        index = bisect_right(self._first_characters, character) - 1
-        return self._first_tokens[index], self._pieces[index], character - self._first_characters[index]
+        first_character, first_token, piece = next(piece for piece in self._pieces if piece[0] <= character)
+        return first_token, piece, character - first_character
 
 
-def encode_all(tokenizer: Any, texts: Sequence[str]) -> Iterator[Encoded]:
+Span = tuple[int, int]
+"""(first character, one past the last)"""
+
+
+def encode_all(tokenizer: Any, texts: Sequence[str], quiet: Sequence[Span] | None = None) -> Iterator[Encoded]:
     """The encoding of every text, in order, computed on all cores.
 
-    A long text is encoded in pieces, because a core's cache is too small for what the whole needs: pieces take 0.55 of
-    the time. A piece begins at a line where the tokenizer splits the text anyway, so the ids are those of the whole.
+    To keep track of characters takes as long as to encode. So the lines inside a long `quiet` span are encoded by
+    themselves, as ids alone. They begin and end where the tokenizer splits the text, so the ids are those of the whole.
     The threads are this function's own: TOKENIZERS_PARALLELISM, which may be false in a stage, makes no difference.
+
+    Args:
+        quiet: of each text a span between whose ends no token will be asked for; None: there are none.
 
     Raises:
         ValueError: the tokenizer is not a fast one.
     """
     backend = _backend(tokenizer)
-    in_pieces = any(len(text) > _PIECE for text in texts) and _lines_stand_alone(backend)
-    blocks = [texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE)]
-
-    def of_block(block: Sequence[str]) -> list[Encoded]:
-        return _encode_block(backend, block, [_piece_starts(text, _PIECE) if in_pieces else [0] for text in block])
-
+    spans = quiet if quiet is not None and _lines_stand_alone(backend) else [(0, 0)] * len(texts)
+    jobs = list(zip(texts, spans, strict=True))
+    blocks = [jobs[start : start + _TEXTS_AT_ONCE] for start in range(0, len(jobs), _TEXTS_AT_ONCE)]
     if len(blocks) < 2:
         for block in blocks:
-            yield from of_block(block)
+            yield from _encode_block(backend, block)
         return
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for found in threads.map(of_block, blocks):
+        for found in threads.map(partial(_encode_block, backend), blocks):
             yield from found
 
 
-def _encode_block(backend: Any, texts: Sequence[str], starts: Sequence[list[int]]) -> list[Encoded]:
-    # Each piece has the first letter of the next one at its end, so that its last tokens are those before a letter.
-    pieces = [
-        text[start : end + 1]
-        for text, of_text in zip(texts, starts, strict=True)
-        for start, end in pairwise([*of_text, len(text)])
-    ]
-    encodings = iter(backend.encode_batch(pieces, add_special_tokens=False))
+def _encode_block(backend: Any, jobs: Sequence[tuple[str, Span]]) -> list[Encoded]:
+    # Every piece has the first letter of the next one at its end, so that its last tokens are those before a letter.
+    lines = [_lines_within(text, span) for text, span in jobs]
+    inner = [(text, found) for (text, _), found in zip(jobs, lines, strict=True) if found is not None]
+    silent = iter(backend.encode_batch_fast([text[a : c + 1] for text, (a, _, c) in inner], add_special_tokens=False))
+    pieces = [piece for text, (a, b, c) in inner for piece in (text[: a + 1], text[b : c + 1], text[c:])]
+    known = iter(backend.encode_batch(pieces, add_special_tokens=False))
     return [
-        _joined(list(islice(encodings, len(of_text))), of_text) or _whole(backend, text)
-        for text, of_text in zip(texts, starts, strict=True)
+        (None if found is None else _joined(found, next(silent).ids, list(islice(known, 3)))) or _whole(backend, text)
+        for (text, _), found in zip(jobs, lines, strict=True)
     ]
 
 
-def _piece_starts(text: str, least: int) -> list[int]:
-    """Where pieces of `least` characters and a little more begin: at letters that begin a line."""
-    starts = [0]
-    while found := _LINE_OF_LETTERS.search(text, starts[-1] + least):
-        starts.append(found.end())
-    return starts
+def _lines_within(text: str, span: Span) -> tuple[int, int, int] | None:
+    """Where the first line and the last two lines within a span begin, those that begin with a letter.
+
+    None where fewer than `_LEAST_QUIET` characters lie between the first and the last.
+    """
+    begin, end = span
+    if end - begin < _LEAST_QUIET or (first := _LINE_OF_LETTERS.search(text, begin, end)) is None:
+        return None
+    last = _line_before(text, end, first.end())
+    before_last = _line_before(text, last - 1, first.end() - 1)
+    return (first.end(), before_last, last) if last - first.end() >= _LEAST_QUIET else None
 
 
-def _joined(pieces: list[Any], starts: list[int]) -> Encoded | None:
-    """A text's encoding out of its pieces'; None where the tokenizer does not split the text where a piece ends."""
-    ids: list[int] = []
-    first_tokens = []
-    for piece, length in zip(pieces, [*(end - start for start, end in pairwise(starts)), None], strict=True):
-        first_tokens.append(len(ids))
-        if length is None:
-            ids += piece.ids
-            break
-        cut = piece.char_to_token(length)
-        if piece.token_to_chars(cut)[0] != length or piece.token_to_word(cut) == piece.token_to_word(cut - 1):
-            return None
-        ids += piece.ids[:cut]
-    return Encoded(ids, starts, first_tokens, pieces)
+def _line_before(text: str, end: int, begin: int) -> int:
+    """Where the last line that begins with a letter before `end` begins; `begin` where there is none after it."""
+    at = text.rfind("\n", begin, end - 1)
+    while at >= 0 and not _LINE_OF_LETTERS.match(text, at):
+        at = text.rfind("\n", begin, at)
+    return at + 1 or begin
+
+
+def _joined(lines: tuple[int, int, int], silent: list[int], known: list[Any]) -> Encoded | None:
+    """A text's encoding out of its pieces'; None where the tokenizer does not split the text where they end."""
+    head, last_line, tail = known
+    if not (_splits_before_last(head) and _splits_before_last(last_line)):
+        return None
+    ids = head.ids[:-1] + silent[:-1]
+    return Encoded(ids + tail.ids, [(lines[2], len(ids), tail), (0, 0, head)])
+
+
+def _splits_before_last(piece: Any) -> bool:
+    """Whether the last character of a piece is a token and a word of its own."""
+    begin, end = piece.token_to_chars(len(piece.ids) - 1)
+    return len(piece.ids) > 1 and end - begin == 1 and piece.word_ids[-1] != piece.word_ids[-2]
 
 
 def _whole(backend: Any, text: str) -> Encoded:
     encoding = backend.encode(text, add_special_tokens=False)
-    return Encoded(encoding.ids, [0], [0], [encoding])
+    return Encoded(encoding.ids, [(0, 0, encoding)])
 
 
 def _lines_stand_alone(backend: Any) -> bool:
@@ -151,8 +163,13 @@ def _lines_stand_alone(backend: Any) -> bool:
     Most do. Those that put a space before every text, or that look for tokens across words, do not.
     """
     text = "So 1 + 2 = 3.\n\nThen\nx"
-    (joined,) = _encode_block(backend, [text], [_piece_starts(text, 1)])
-    return len(joined._pieces) == 3 and joined.ids == _whole(backend, text).ids
+    at = [0, text.index("T"), text.index("x")]
+    pieces = backend.encode_batch([text[a : b + 1] for a, b in pairwise(at)], add_special_tokens=False)
+    ids = [number for piece in pieces for number in piece.ids[:-1]]
+    return (
+        all(map(_splits_before_last, pieces))
+        and ids + backend.encode("x", add_special_tokens=False).ids == _whole(backend, text).ids
+    )
 
 
 def _backend(tokenizer: Any) -> Any:
