@@ -125,6 +125,16 @@ def test_what_is_not_listed_is_refused(machine, numbers):
     assert verdicts == {REFUSED}
 
 
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_only_a_clone_is_held_until_there_is_leave(machine):
+    program = seccomp.hold_filter(machine)
+    column, architecture = seccomp.column_of(machine), seccomp.AUDIT_ARCH[machine]
+    assert decide(program, seccomp.CHECKED["clone"][column], architecture, THREAD) == seccomp.ASK
+    numbers = [pair[column] for name, pair in ALL.items() if name != "clone" and pair[column] >= 0]
+    assert {decide(program, number, architecture) for number in numbers} == {seccomp.ALLOW}
+    assert header_numbers(machine)["seccomp"] == seccomp.SECCOMP[machine]
+
+
 def test_calls_of_another_architecture_kill():
     program = seccomp.build_filter(PID, "x86_64")
     i386 = 0x40000003
