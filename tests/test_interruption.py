@@ -68,11 +68,11 @@ def test_a_stage_that_is_killed_goes_on_where_it_was_and_ends_with_the_same_tabl
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # that DVC takes: some wait for the stage, some become it
 def test_killing_dvc_ends_its_stage_and_the_next_repro_goes_on(workspace, shell, monkeypatch):
     monkeypatch.setenv("SHELL", shell)
-    repro = ["dvc", "repro", "--force", "--single-item", "stages/dvc.yaml:sample_traces@posterior-0"]
-    _, table = command_and_table(workspace, "sample_traces@posterior-0")
+    repro = ["dvc", "repro", "--force", "--single-item", "stages/dvc.yaml:score_initial@posterior-0"]
+    _, table = command_and_table(workspace, "score_initial@posterior-0")
     whole = table.read_bytes()
     with workspace.start(*repro) as dvc:
-        workspace.caught_in_the_middle(dvc, "traces-posterior-seed=0")
+        workspace.caught_in_the_middle(dvc, "logps-initial-posterior-seed=0")
         stages = psutil.Process(dvc.pid).children(recursive=True)
         dvc.kill()
         dvc.communicate()

@@ -114,26 +114,6 @@ def test_another_learning_rate_reruns_only_the_final_training_and_after(workspac
     assert ran == {"train_final", "evaluate@final-miniature_test", "report"}
 
 
-def test_new_seeds_run_only_their_own_stages_and_the_weights_and_after(workspace):
-    ran = workspace.stages_run("dvc", "exp", "run", "-S", "seeds=[0,1,2]", "-S", "K=3", "-S", "estimator=acc")
-    assert ran == of_seeds(2) | acc_of_seeds(2) | {"likelihood_reference"} | AFTER_WEIGHTS
-    assert workspace.table("weights.parquet", schemas.Weights).height == 64 * 3
-
-
-def test_a_smaller_k_reruns_only_the_weights_and_after(workspace):
-    ran = workspace.stages_run("dvc", "exp", "run", "-S", "K=1")
-    assert ran == AFTER_WEIGHTS
-    assert workspace.table("weights.parquet", schemas.Weights)["seed"].unique().to_list() == [0]
-
-
-def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
-    params = workspace.path / "params.yaml"
-    text = params.read_text()
-    with pytest.raises(AssertionError, match=r"K = 9 is more than the 3 seeds; add seeds: -S 'seeds=\[0, 1, 2, 3"):
-        workspace.run("dvc", "exp", "run", "-S", "K=9")
-    params.write_text(text)
-
-
 def test_more_answers_to_one_benchmark_run_only_its_own_evaluations_and_the_report(workspace):
     ran = workspace.stages_run("dvc", "exp", "run", "-S", "evaluate.samples.miniature_test=3")
     assert ran == {"evaluate@initial-miniature_test", "evaluate@final-miniature_test", "report"}
@@ -158,3 +138,24 @@ def test_an_experiment_in_a_folder_of_its_own_uses_the_machine_yaml_of_the_proje
     with pytest.raises(AssertionError, match=r"machine\.yaml: shard_rows = 0"):
         workspace.run("dvc", "exp", "run", "--temp", "-S", "report.bootstrap=300")
     (workspace.path / "machine.yaml").write_text(MACHINE)
+
+
+def test_new_seeds_run_only_their_own_stages_and_the_weights_and_after(workspace):
+    changes = ("-S", "seeds=[0,1,2]", "-S", "K=3", "-S", "estimator=acc")
+    ran = workspace.stages_run("dvc", "exp", "run", "build_final", *changes)
+    assert ran == of_seeds(2) | acc_of_seeds(2) | {"weigh", "build_final"}
+    assert workspace.table("weights.parquet", schemas.Weights).height == 64 * 3
+
+
+def test_a_smaller_k_reruns_only_the_weights_and_after(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "build_final", "-S", "K=1")
+    assert ran == {"weigh", "build_final"}
+    assert workspace.table("weights.parquet", schemas.Weights)["seed"].unique().to_list() == [0]
+
+
+def test_a_k_above_the_seeds_says_how_to_add_seeds(workspace):
+    params = workspace.path / "params.yaml"
+    text = params.read_text()
+    with pytest.raises(AssertionError, match=r"K = 9 is more than the 3 seeds; add seeds: -S 'seeds=\[0, 1, 2, 3"):
+        workspace.run("dvc", "exp", "run", "-S", "K=9")
+    params.write_text(text)
