@@ -55,6 +55,8 @@ def test_choice_prints_the_verdict(capsys):
         ("print(int(input()) * 2)", {"inputs": ["2"], "outputs": ["4"]}, 0, "outcome: correct"),
         ("print(5)", {"inputs": ["2"], "outputs": ["4"]}, 1, "detail: test 0: wrong output"),
         ("def f(x): return x", {"inputs": [[1]], "outputs": [1], "fn_name": "f"}, 0, "outcome: correct"),
+        ("def f(x): return x", {"asserts": "assert candidate(1) == 1", "fn_name": "f"}, 0, "outcome: correct"),
+        ("def f(x): return x", {"asserts": "assert f(1) == 2", "fn_name": "f"}, 1, "outcome: wrong"),
         ("print(5)", [], 2, "outcome: unparsable_reference"),
     ],
 )

@@ -14,11 +14,12 @@ ISOLATIONS = ("full", "native", "unsafe", "worker", "none")
 class Task:
     r"""One answer to judge.
 
-    verifier: the name of a kind: math, stdin, call, choice, reasoning_gym or none.
+    verifier: the name of a kind: math, stdin, call, asserts, choice, reasoning_gym or none.
     answer: the solution text that the model wrote, without markers; None where it wrote none.
     reference: the reference answer, or a whole reference solution with a `\boxed{}`.
     tests: JSON text. For stdin and call `{"inputs": [...], "outputs": [...], "fn_name": "f"}` as in APPS and TACO
-        (`fn_name` for call only); for reasoning_gym `{"dataset": "...", "entry": {...}}`.
+        (`fn_name` for call only); for asserts `{"asserts": "...", "fn_name": "f"}`; for reasoning_gym
+        `{"dataset": "...", "entry": {...}}`.
     """
 
     verifier: str
