@@ -15,10 +15,17 @@ HARDWARE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 # CPU builds of torch are not on the default index, but on PyTorch's own.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# A file is installed if its hash stands in the lock, whichever index or mirror it comes from. The few packages that
+# have no wheels are built with the locked setuptools: an isolated build would fetch one whose hash nobody checks.
+INSTALL := python -m pip install --no-deps --require-hashes --no-build-isolation
+# Keeps each locked version that still fits. Python 3.12 and 3.13 give the same files.
+LOCK := uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux --no-emit-index-url \
+  --no-annotate --custom-compile-command "make locks"
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: repro check test lint bench clean-work help
+.PHONY: repro check test lint bench locks clean-work help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,16 +64,29 @@ lint: .venv/installed-test  ## lint, format and types; pre-commit runs the same
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/installed-%: requirements/%.txt | .venv/bin/python
-	if [ $* = cpu ]; then \
-	  python -m pip install --no-deps --extra-index-url $(TORCH_CPU_INDEX) torch==2.13.0+cpu; fi
-	python -m pip install --no-deps -r $<
+	$(INSTALL) -r $<
 	touch $@
 
-.venv/installed-test: .venv/installed-$(HARDWARE) requirements/test.txt
+# torch comes last, since deepspeed's build looks at the torch that it finds.
+.venv/installed-cpu: requirements/cpu.txt requirements/torch-cpu.txt .venv/installed-build
+	$(INSTALL) -r $<
+	$(INSTALL) --extra-index-url $(TORCH_CPU_INDEX) -r requirements/torch-cpu.txt
+	touch $@
+
+.venv/installed-gpu: .venv/installed-build
+.venv/installed-test: .venv/installed-$(HARDWARE)
 
 bench: .venv/installed-test  ## how fast each step is, side by side with the obvious ways: about 12 minutes
 	@for step in verify sampling scoring tables; do \
 	  echo; echo "== $$step"; python -m tests.benchmarks.bench_$$step || exit 1; done
+
+locks: .venv/installed-locks  ## renew requirements/*.txt after a change of pyproject.toml or requirements/*.in
+	$(LOCK) --extra cpu --excludes requirements/cpu.excludes pyproject.toml requirements/cpu.in -o requirements/cpu.txt
+	$(LOCK) --extra gpu pyproject.toml requirements/gpu.in -o requirements/gpu.txt
+	$(LOCK) -c requirements/cpu.txt requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/cpu.txt requirements/test.in -o requirements/test.txt
+	$(LOCK) requirements/locks.in -o requirements/locks.txt
+	$(LOCK) --no-deps --default-index $(TORCH_CPU_INDEX) requirements/torch-cpu.in -o requirements/torch-cpu.txt
 
 clean-work:  ## remove what interrupted stages had done
 	rm -rf .work
