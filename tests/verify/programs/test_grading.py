@@ -10,11 +10,14 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vr.verify import KINDS, Task, Verdict, verify
 from vr.verify.pool.pool import run_in_order
+from vr.verify.programs import grading
 from vr.verify.sandbox.isolation import choose_level
-from vr.verify.sandbox.sandbox import Sandbox, SandboxError, SealedFile
+from vr.verify.sandbox.sandbox import Run, Sandbox, SandboxError, SealedFile
 from vr.verify.sandbox.server import STOP
 
 pytestmark = pytest.mark.usefixtures("isolation_level")
@@ -102,12 +105,28 @@ def test_programs_start_with_the_usual_names_and_pythons_own_keep_their_meaning(
         "print(pow(2, 5, 7), pow(2, 3))": "4 8",  # those of math and operator take two numbers
         "print(open(0).read())": "text",
         "print(input())\nexit()": "text",
+        "def f(n): return n and 1 + f(n - 1)\nprint(f(40_000))": "40000",
         "print(sys.stdin.mode, sys.stdout.mode, sys.stdin.name)": "r w <stdin>",  # fast readers look at them
         "print(datetime.date(2024, 1, 1), random.random() < 1, bisect_left([1, 2], 2))": "2024-01-01 True 1",
     }
     assert found(*(stdin_task(code, ["text"], [output]) for code, output in programs.items())) == [
         ("correct", "")
     ] * len(programs)
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(
+    result=st.binary(max_size=30) | st.text(alphabet='{}[]",:dictvalueror\\\\ud801', max_size=40).map(str.encode),
+    output=st.binary(max_size=30),
+    exit_code=st.integers(-70, 255),
+    reason=st.sampled_from(["", "cpu limit"]),
+    expected=st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2),
+)
+def test_whatever_a_run_gives_is_judged_without_a_fault(result, output, exit_code, reason, expected):
+    run = Run(output, result, exit_code, reason, 0.0)
+    assert isinstance(grading.run_fault(run), str)
+    assert isinstance(grading._result_fault(run, expected), str)
+    assert isinstance(grading._output_fault(run, str(expected)), str)
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
 """The names that published solutions take for granted: programs under test start with these names in their globals.
 
-They are those of LiveCodeBench's harness, so that a solution that is right there is right here, and LeetCode's classes
-of nodes. A name of Python's own always means what it means in a plain program: `pow` and `open` are not those of
-`math`, `operator` or `io`, and `Counter` is the class, not its annotation.
-Runs inside the sandbox: standard library only.
+They are those of LiveCodeBench's harness, so that a solution that is right there is right here, LeetCode's classes of
+nodes, and the sorted containers that LeetCode has, where they are installed. A name of Python's own always means what
+it means in a plain program: `pow` and `open` are not those of `math`, `operator` or `io`, and `Counter` is the class,
+not its annotation.
+Runs inside the sandbox: standard library only, and sortedcontainers.
 """
 
 import builtins
@@ -29,6 +30,11 @@ from sys import *
 from json import *
 import bisect, collections, copy, datetime, fractions, functools, heapq, io, itertools, json, math, operator, random, re
 import statistics, string, sys, time
+
+try:
+    from sortedcontainers import SortedDict, SortedList, SortedSet
+except ImportError:
+    pass
 
 class ListNode:
     def __init__(self, val=0, next=None):
