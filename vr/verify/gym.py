@@ -1,41 +1,88 @@
 """Tasks of reasoning_gym, judged by its own scorer. Their tests are `{"dataset": "chain_sum", "entry": {...}}`.
 
-An answer is correct where the scorer gives the full score; partial credit does not make an answer correct.
+An answer is correct where the scorer gives the full score; partial credit does not make an answer correct. The scorer
+is third-party code that reads model text, so it runs inside the sandbox, a process for each answer; what comes out is
+only data. An entry whose own answer does not get the full score is unparsable_reference, whatever the answer is.
 """
 
 import functools
 import json
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import reasoning_gym
-
+from vr.verify import gym_program
 from vr.verify.extract import final_answer
+from vr.verify.programs.cases import call_json
+from vr.verify.programs.grading import decoded, run_fault, sandbox_of
 from vr.verify.registry import WorkerContext
+from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, SandboxError, SealedFile
 from vr.verify.types import Finding, Task
 
-_FULL_SCORE = 0.999
+_PRELOAD = ("vr.verify.gym_preload",)
 
 
-def judge_reasoning_gym(task: Task, _context: WorkerContext) -> Finding:
+def judge_reasoning_gym(task: Task, context: WorkerContext) -> Finding:
     """Score the boxed answer, or the whole text where there is no box."""
-    try:
-        tests: dict[str, Any] = json.loads(task.tests or "")
-        entry, score = tests["entry"], _scorer(tests["dataset"])
-    except (ValueError, KeyError, TypeError) as error:
-        return Finding("unparsable_reference", f"{type(error).__name__}: {error}")
-    if not isinstance(entry, dict) or "answer" not in entry:
-        return Finding("unparsable_reference", "entry has no answer")
+    level, tests = context.isolation, task.tests or ""
     solution = task.answer or ""
     answer = final_answer(solution) or solution.strip()
-    if not answer:
-        return Finding("no_answer")
-    points = float(score(answer=answer, entry=entry))
-    return Finding("correct" if points >= _FULL_SCORE else "wrong", f"score {points:.3g}")
+    try:
+        context.heartbeat()
+        if fault := _unusable(level, tests):
+            return Finding("unparsable_reference", fault, level)
+        if not answer:
+            return Finding("no_answer", isolation=level)
+        context.heartbeat()
+        run = _run(level, "score", tests, answer)
+    except SandboxError as failure:
+        return Finding("crashed", str(failure), level)
+    is_right, detail = _judged(run)
+    return Finding("correct" if is_right else "wrong", detail, level, run.cpu_seconds)
+
+
+@functools.lru_cache(maxsize=64)
+def _unusable(level: str, tests: str) -> str:
+    """Why an entry cannot be used; empty where it can be. Asked once for all answers to a question.
+
+    Raises:
+        SandboxError: the sandbox failed.
+    """
+    run = _run(level, "unusable", tests)
+    if fault := run_fault(run):
+        return f"the entry's own answer: {fault}"
+    reason = _value(run)
+    return reason if isinstance(reason, str) else "no result"
+
+
+def _judged(run: Run) -> tuple[bool, str]:
+    """Whether a run of `score` gave the full score, and what it gave."""
+    if fault := run_fault(run):
+        return False, f"the scorer: {fault}"
+    match _value(run):
+        case {"tuple": [float() as points, str() as refusal]}:
+            detail = f"score {points:.3g}"
+            return gym_program.is_full(points), f"{detail}; {refusal}" if refusal else detail
+    return False, "no score"
+
+
+def _run(level: str, function: str, *arguments: str) -> Run:
+    """Call a function of `gym_program` inside the sandbox.
+
+    Raises:
+        SandboxError: the sandbox failed.
+    """
+    given = call_json(list(arguments), {"dict": []})
+    with SealedFile(_job(function)) as job, SealedFile(given) as stdin:
+        return sandbox_of(level, _PRELOAD).run(job, stdin, CPU_SECONDS)
 
 
 @functools.cache
-def _scorer(dataset: str) -> Callable[..., float]:
-    """The scorer of a data set. Raises ValueError where the data set is unknown."""
-    function: Callable[..., float] = reasoning_gym.get_score_answer_fn(dataset)
-    return function
+def _job(function: str) -> bytes:
+    code = Path(gym_program.__file__).read_text(encoding="utf-8")
+    return json.dumps({"code": code, "name": function}).encode("ascii")
+
+
+def _value(run: Run) -> Any:
+    """What a function returned; None where the run has no result."""
+    message = decoded(run.result)
+    return message.get("value") if isinstance(message, dict) else None
