@@ -197,15 +197,15 @@ def test_the_first_questions_do_not_depend_on_how_many_there_are(
 def test_more_questions_than_there_are_is_an_error_with_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(miniature, "_TRIES", 60)  # give up early
     with pytest.raises(
-        ValueError, match=r"benchmark\.miniature_dev\.questions = 100000: programs has only \d+ questions"
+        ValueError, match=r"benchmark\.miniature_dev\.questions = 50000: programs has only \d+ questions"
     ):
-        held_out("miniature_dev", questions=100_000, programs=1.0)
+        held_out("miniature_dev", questions=50_000, programs=1.0)
     with pytest.raises(
         ValueError, match=r"benchmark\.miniature_dev\.questions = 9000: chain_sum has only [1-9]\d* quest"
     ):
         held_out("miniature_dev", questions=9_000, programs=0.0)
-    with pytest.raises(ValueError, match=r"problems\.train = 200000: programs has only \d+ questions"):
-        made(train=200_000, programs=1.0)
+    with pytest.raises(ValueError, match=r"problems\.train = 50000: programs has only \d+ questions"):
+        made(train=50_000, programs=1.0)
 
 
 def test_a_benchmark_that_is_not_there_is_an_error_with_those_that_are() -> None:

@@ -35,7 +35,7 @@ def final_subset(problems: dy.DataFrame[Problems], size: int | Literal["all"], s
     if size == "all":
         return _subset(ids, "final")
     if size > len(ids):
-        raise ValueError(f"subsets.final.size = {size}: there are {len(ids)} questions")
+        raise ValueError(f"params.yaml: subsets.final.size = {size}: there are {len(ids)} questions")
     chosen = set(sorted(ids, key=lambda problem_id: _hash(problem_id, seed))[:size])
     return _subset([problem_id for problem_id in ids if problem_id in chosen], "final")
 
@@ -65,6 +65,6 @@ def _hash(problem_id: str, seed: int) -> bytes:
 def _subset(problem_ids: list[str], name: str) -> dy.DataFrame[Subset]:
     if not problem_ids:
         hint = " (subsets.disjoint: true leaves none outside the final subset)" if name == "initial" else ""
-        raise ValueError(f"subsets: the {name} subset has no question{hint}")
+        raise ValueError(f"params.yaml: subsets: the {name} subset has no question{hint}")
     frame = pl.DataFrame({"problem_id": problem_ids}, {"problem_id": pl.String})
     return parquet.validate(frame, Subset, f"{name} subset")

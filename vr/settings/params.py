@@ -37,7 +37,8 @@ Ratio = Literal["per_token", "sum", "none"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 """A count, which fits a table's column."""
-Questions = Annotated[int, Field(gt=0, le=1_000_000)]
+Questions = Annotated[int, Field(gt=0, le=50_000)]
+"""Of the miniature, which has not many more different ones."""
 Samples = Annotated[int, Field(gt=0, le=10_000)]
 """Texts drawn for one prompt."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -27,6 +27,16 @@ def load(name: str, settings: params.Benchmark) -> dy.DataFrame[schemas.Benchmar
     Raises:
         ValueError: there is no such benchmark, or it has fewer questions than asked for.
     """
-    if name not in SOURCES:
-        raise ValueError(f"benchmark.{name}: no such benchmark (there are: {', '.join(sorted(SOURCES))})")
+    require_source(name)
     return SOURCES[name](name, settings)
+
+
+def require_source(name: str) -> None:
+    """Check that there is a benchmark of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in SOURCES:
+        there_are = ", ".join(sorted(SOURCES))
+        raise ValueError(f"params.yaml: benchmark.{name}: no such benchmark (there are: {there_are})")

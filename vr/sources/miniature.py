@@ -111,7 +111,7 @@ def _tasks(split: str, size: int, programs: float, seed: int, entry: str) -> Ite
         task = next(sources[source], None)
         if task is None:
             n_found = n_programs if source == "programs" else index - n_programs
-            raise ValueError(f"{entry} = {size}: {source} has only {n_found} questions")
+            raise ValueError(f"params.yaml: {entry} = {size}: {source} has only {n_found} questions")
         yield f"{source}-{split}-{index:05d}", task
 
 
