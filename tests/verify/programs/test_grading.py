@@ -274,7 +274,7 @@ def test_answers_that_nobody_should_have_to_read(judge_programs):
         ),
         "not a number": (call_task("def f(a): return float('nan')", [[1]], [1]), "wrong"),
         "infinity": (call_task("def f(a): return float('inf')", [[1]], [1]), "wrong"),
-        "a huge result": (call_task("def f(a): return list(range(10**7))", [[1]], [1]), "wrong"),
+        "a huge result": (call_task("def f(a): return list(range(3 * 10**6))", [[1]], [1]), "wrong"),
         "prose": (Task("stdin", "I would sort the list.", None, '{"inputs": [""], "outputs": ["1"]}'), "no_answer"),
         "no answer": (Task("stdin", None, None, '{"inputs": [""], "outputs": ["1"]}'), "no_answer"),
     }
