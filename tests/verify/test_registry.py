@@ -62,6 +62,14 @@ def test_the_readme_names_the_limits_of_a_program():
     assert f"{sandbox._MEMORY_BYTES >> 30} GiB of memory" in text
     assert f"{sandbox._OUTPUT_BYTES >> 20} MiB of output" in text
     assert f"{limits._MAX_THREADS} threads" in text
+    assert f"more than {sandbox.CPU_SECONDS * limits._WAIT_FACTOR:g} s;" in text
+    assert f"less than {sandbox.CPU_SECONDS} s in {sandbox.CPU_SECONDS * limits.STARVED_FACTOR:g} s" in text
+
+
+def test_the_readme_names_every_module():
+    text = README.read_text().partition("## The map")[2]
+    modules = {path.stem for path in README.parent.rglob("*.py")} - {"__init__", "normalise", "shapes"}
+    assert sorted(name for name in modules if name not in text) == []
 
 
 @pytest.mark.parametrize("word", [*VERIFIERS, *OUTCOMES])
