@@ -1,5 +1,9 @@
 """How a run is carried out on this machine: ranks, batches, workers. Nothing here changes what is computed.
 
+Rounding is another matter. `score_tokens` decides which traces are padded together, which moves a token's log-prob by
+up to 5e-6 nats in float32; the layout of a training, the last digits of its sums; and on GPUs `max_sequences`, which
+of two almost equally likely tokens is drawn.
+
 What machine.yaml leaves out is found out from the machine. A change of it makes no stage run again.
 vr/recipes/machines/example.yaml shows every entry.
 """

@@ -1,11 +1,15 @@
 """What stands round a training: the interrupted run and its rows, curves and statistics, a missing base."""
 
 import json
+import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tiny_models import DAMAGED, damaged
 from trainings import params
 
 from vr.engines.training import trainer
@@ -15,22 +19,83 @@ from vr.renderers.training_rows import WeightedExample
 from vr.settings.machine import Machine
 
 
+def trained(rows: Iterator[WeightedExample], base: Path, root: Path) -> trainer.Training:
+    """A training of `base` to `root/out`."""
+    return trainer.train(
+        rows,
+        base,
+        root / "out",
+        params=params(),
+        rows_per_question=1,
+        machine=Machine(),
+        work_root=root / "work",
+    )
+
+
 def test_missing_base_model_is_named_before_any_row_is_read(tmp_path: Path) -> None:
     def rows() -> Iterator[WeightedExample]:
         pytest.fail("rows were read")
         yield
 
     with pytest.raises(FileNotFoundError, match="nowhere: no such model"):
-        trainer.train(
-            rows(),
-            tmp_path / "nowhere",
-            tmp_path / "out",
-            params=params(),
-            rows_per_question=1,
-            machine=Machine(),
-            work_root=tmp_path / "work",
-        )
+        trained(rows(), tmp_path / "nowhere", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["weights cut at the end", "half a config", "a pickle alone", "no tokenizer"])
+def test_a_damaged_base_is_refused_before_any_row_is_read(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    def rows() -> Iterator[WeightedExample]:
+        pytest.fail("rows were read")
+        yield
+
+    base = damaged(tiny_model, tmp_path / "base", name)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(DAMAGED[name][1])):
+        trained(rows(), base, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "weight", "words"),
+    [
+        ([1, 2, 311], 1.0, "row 1: token id 311, but the model has 311"),
+        ([1, 2, 3], -0.5, "row 1: weight -0.5 is not a number >= 0"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_on_is_named_before_the_training(
+    tiny_model: Path, tmp_path: Path, ids: list[int], weight: float, words: str
+) -> None:
+    good = WeightedExample(Example([1, 2, 310], 1, (1, 3)), 1.0)
+    with pytest.raises(ValueError, match=words):
+        trained(iter([good, WeightedExample(Example(ids, 1, (1, 3)), weight)]), tiny_model, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_run_whose_files_were_cut_is_trained_again(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_in(job: Path, *_: object) -> None:
+        run = job.parent / "run"
+        run.mkdir(exist_ok=True)
+        shutil.copyfile(tiny_model / "model.safetensors", run / "model.safetensors")
+        (run / "trainer_state.json").write_text('{"log_history": []}')
+        launched.append(run)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    launched: list[Path] = []
+    rows = [WeightedExample(Example([1, 2, 3], 1, (1, 3)), 1.0)]
+    monkeypatch.setattr(trainer, "launch", stand_in)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(trainer, "publish", stopped)
+        for _ in range(2):  # the second goes on where the training has ended
+            with pytest.raises(KeyboardInterrupt):
+                trained(iter(rows), tiny_model, tmp_path)
+    assert len(launched) == 1
+    os.truncate(launched[0] / "trainer_state.json", 0)  # as a power cut may
+    trained(iter(rows), tiny_model, tmp_path)
+    assert len(launched) == 2
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
 
 
 def test_rows_of_another_set_end_an_interrupted_run(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def serve(jobs: list[Job]) -> None:
                     else:
                         worker.main(item.content)
                     status = 0
+                except SystemExit as end:
+                    Path(item.content["arguments"]["output_dir"]).with_name("end").write_text(str(end))
+                    status = 0
                 finally:
                     os._exit(status)
             running.add(child)
@@ -100,8 +103,8 @@ def with_labels(weighted_set: Path, plain_set: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """All trainings that the tests below compare, by name."""
+def trained(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trainings that the tests below look at: a folder for each, by its name."""
     tiny_model, root = tiny_models["special"], tmp_path_factory.mktemp("outcomes")
     jobs = []
 
@@ -111,7 +114,9 @@ def outcomes(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFact
         folder = root / name
         folder.mkdir()
         layout = lay_out(settings.batch_size, Machine(**machine), 0, 1)
-        stats = trainer._prepare_rows(rows, folder, settings.cutoff_len, settings.batch_size)
+        stats = trainer._prepare_rows(
+            rows, folder, cutoff_len=settings.cutoff_len, multiple_of=settings.batch_size, vocabulary=400
+        )
         base = tiny_models["text"] if name == "unbroken" else tiny_model
         path = job.write(folder, base, settings, stats, layout, save_steps=1000)
         if stock:
@@ -130,6 +135,7 @@ def outcomes(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFact
     add("mean of ones", even, TOKEN_MEAN, train_micro_batch=2)
     add("stock", even, TOKEN_MEAN, stock=True, train_micro_batch=2)
     add("bf16", weighted, params(precision="bf16"), train_micro_batch=2)
+    add("diverges", weighted, PARAMS.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 1e30}))
     add("unbroken", make_rows(tiny_models["text"], WEIGHTS), params(epochs=LONG), **RESUMED)
     # One step an epoch over the whole set: 7 rows, the first of weight 2; the 8 rows that this stands for; with a
     # row of weight 0 more.
@@ -151,7 +157,13 @@ def outcomes(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFact
         server.start()
         server.join()
     assert server.exitcode == 0
-    runs = {path.name: path / "run" for path in root.iterdir()}
+    return root
+
+
+@pytest.fixture(scope="module")
+def outcomes(trained: Path) -> dict[str, Outcome]:
+    """What the trainings came to that came to their end, by name."""
+    runs = {path.name: path / "run" for path in trained.iterdir() if not (path / "end").exists()}
     return {name: Outcome(trainer.curves(run / "trainer_state.json"), load_weights(run)) for name, run in runs.items()}
 
 
@@ -220,6 +232,13 @@ def test_bf16_keeps_master_weights_and_writes_bf16(outcomes: dict[str, Outcome])
     half, full = outcomes["bf16"], outcomes["1x8x1"]
     assert {tensor.dtype for tensor in half.weights.values()} == {torch.bfloat16}
     assert half.curves["loss"].to_list() == pytest.approx(full.curves["loss"].to_list(), rel=1e-2)
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_ends_at_once_and_says_at_which_step(trained: Path) -> None:
+    said = (trained / "diverges" / "end").read_text()
+    assert re.fullmatch(r"step [2-5]: the training has diverged: loss .*, gradient norm (nan|inf)", said)
+    assert not (trained / "diverges" / "run" / "trainer_state.json").exists()
 
 
 # Whole trainings, in processes of their own

@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+from vr.tables.files import atomic_file
+
 _COMPLETE = "complete"
 
 
 def mark_complete(checkpoint: Path) -> None:
     """Say in the folder that every rank has written its part, and how long each of its files is."""
-    (checkpoint / _COMPLETE).write_text(json.dumps(_sizes(checkpoint)))
+    sizes = _sizes(checkpoint)
+    with atomic_file(checkpoint / _COMPLETE) as part:
+        part.write_text(json.dumps(sizes))
 
 
 def is_complete(checkpoint: Path) -> bool:

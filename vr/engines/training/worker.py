@@ -116,7 +116,8 @@ def _without_printing(trainer: Any) -> list[Any]:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
             # with NaN in its weights a model learns nothing more: better now than at the end
             if not all(isfinite(logs.get(name, 0)) for name in ("loss", "grad_norm")):
-                sys.exit(f"step {state.global_step}: the training has diverged, loss and gradient norm are {logs}")
+                said = f"loss {logs.get('loss')}, gradient norm {logs.get('grad_norm')}"
+                sys.exit(f"step {state.global_step}: the training has diverged: {said}")
             if self.training_bar is not None and "loss" in logs:
                 self.training_bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
 
