@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from vr.verify import Task, Verdict
+from vr.verify.programs import asserts, grading
+from vr.verify.registry import WorkerContext
 
 pytestmark = pytest.mark.usefixtures("isolation_level")
 
@@ -25,8 +27,8 @@ def close(numbers: List[float], threshold: float) -> bool:
 """
 
 
-def task(program: str, asserts: str | list[str], name: str = "f") -> Task:
-    return Task("asserts", f"```python\n{program}\n```", None, json.dumps({"asserts": asserts, "fn_name": name}))
+def task(program: str, source: str | list[str], name: str = "f") -> Task:
+    return Task("asserts", f"```python\n{program}\n```", None, json.dumps({"asserts": source, "fn_name": name}))
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def check(candidate):
 
 
 def test_exceptions_that_the_asserts_expect(found):
-    asserts = """
+    source = """
 try:
     f(-1)
 except ValueError:
@@ -90,7 +92,7 @@ else:
     assert False
 """
     programs = ["def f(n): int('x')", "def f(n): return n", "def f(n): {}[n]", "import os\ndef f(n): os._exit(0)"]
-    assert found(*(task(program, asserts) for program in programs)) == [
+    assert found(*(task(program, source) for program in programs)) == [
         ("correct", ""),
         ("wrong", "line 7: assert False"),
         ("wrong", "line 3: f(-1): KeyError"),
@@ -99,7 +101,7 @@ else:
 
 
 def test_linked_lists_and_trees_of_leetcode_cross_the_border(found):
-    asserts = """
+    source = """
 def values(node): return [node.val] + values(node.next) if node else []
 def check(candidate):
     assert values(candidate(ListNode(1, ListNode(2)))) == [2, 1]
@@ -112,7 +114,7 @@ def f(head):
     return back
 def g(root: Optional[TreeNode]): return root
 """
-    assert found(task(program, asserts)) == [("correct", "")]
+    assert found(task(program, source)) == [("correct", "")]
 
 
 SEND = "import os\ndef f(n):\n    os.write(3, {!r})\n    os._exit(0)"
@@ -156,6 +158,7 @@ UNUSABLE = {
     "a syntax error": '{"asserts": "assert f(1) = 1", "fn_name": "f"}',
     "no call of the program": '{"asserts": "assert 1 == 1", "fn_name": "f"}',
     "an error of its own": '{"asserts": "import no_such_module\\nassert f(1) == 1", "fn_name": "f"}',
+    "other calls each time": '{"asserts": "import time\\nassert f(time.time())", "fn_name": "f"}',
     "an exit": '{"asserts": "raise SystemExit", "fn_name": "f"}',
     "empty": '{"asserts": "", "fn_name": "f"}',
 }
@@ -166,6 +169,14 @@ def test_asserts_that_cannot_be_used_are_an_unparsable_reference_whatever_the_an
         verdicts = judge_programs(*(Task("asserts", answer, None, tests) for tests in UNUSABLE.values()))
         outcomes = {name: verdict.outcome for name, verdict in zip(UNUSABLE, verdicts, strict=True)}
         assert outcomes == dict.fromkeys(UNUSABLE, "unparsable_reference")
+
+
+def test_a_program_that_keeps_the_asserts_in_a_loop_is_wrong(isolation_level, monkeypatch):
+    monkeypatch.setattr(asserts, "_ALL_CALLS", 5)
+    endless = task("def f(n): return 0", "n = 0\nwhile f(n) < 9: n += 1\nassert n == 9")
+    finding = asserts.judge_asserts(endless, WorkerContext(isolation_level))
+    grading.close_sandboxes()
+    assert (finding.outcome, finding.detail) == ("wrong", "the asserts need too many or too long results")
 
 
 def test_a_solution_without_a_program_has_no_answer(judge_programs):

@@ -1,1 +1,1 @@
-"""The verifiers of programs: reading the tests, grading, comparing. All of it runs outside the sandbox."""
+"""The verifiers of programs: reading the tests, grading, comparing. All but `replay` runs outside the sandbox."""

@@ -10,7 +10,8 @@ crosses the border is plain data. So the program never sees an expected value, a
 program has anything to do with the verdict.
 
 Not covered: arguments and results that are no plain data (functions, objects of classes other than LeetCode's nodes);
-functions that change their arguments in place; programs that keep state from one call to the next.
+functions that change their arguments in place (the asserts see them unchanged, so that no program changes what it is
+judged by); programs that keep state from one call to the next; asserts that make other calls each time.
 """
 
 import functools
@@ -30,9 +31,9 @@ from vr.verify.types import Finding, Task
 
 _FIRST_CALLS, _MOST_CALLS = 4, 256
 """How many calls are made before the asserts run again: few at first, since most wrong programs fail early."""
-_ALL_CALLS = 10_000
+_ALL_CALLS = 2_000
 _ALL_CHARACTERS = 16 << 20
-"""What all calls of one task, and all results of one program, may come to."""
+"""What all results of one program may come to. A wrong one can keep the asserts in a loop."""
 
 
 def judge_asserts(task: Task, context: WorkerContext) -> Finding:
@@ -56,40 +57,52 @@ def judge_asserts(task: Task, context: WorkerContext) -> Finding:
 
 def _grade(code: str, source: str, function: str, calls: list[list[str]], context: WorkerContext) -> Finding:
     """Run the program on the calls that the asserts make, then the asserts on the results, until they have all."""
-    level = context.isolation
-    known: list[list[str]] = []
+    results: list[list[str]] = []
     limit, cpu_seconds = _FIRST_CALLS, 0.0
-    while calls:
-        for called, given in calls:
-            context.heartbeat()
-            run = _run(level, code, called, given.encode("ascii"))
-            cpu_seconds += run.cpu_seconds
-            kind, text = _result(run)
-            known.append([called, given, kind, text])
-            if kind == "fault":
-                break  # most likely the asserts fail there
-        if len(known) > _ALL_CALLS:
-            raise UnreadableTestsError(f"the asserts make more than {_ALL_CALLS} calls")
-        if sum(len(text) for _, _, _, text in known) > _ALL_CHARACTERS:
-            return Finding("wrong", "output limit", level, cpu_seconds)
+    status = "calls"
+    found: list[Any] = calls
+    while status == "calls":
+        cpu_seconds += _run_calls(found, code, results, context)
+        if len(results) > _ALL_CALLS or sum(len(text) for *_, text in results) > _ALL_CHARACTERS:
+            status, found = "failed", ["the asserts need too many or too long results"]
+            break
         limit = min(2 * limit, _MOST_CALLS)
         context.heartbeat()
-        status, found = _step(level, source, function, known, limit)
-        if status != "calls":
-            return Finding("correct" if status == "passed" else "wrong", "".join(found), level, cpu_seconds)
-        calls = found
-    raise AssertionError("a step without calls")
+        status, found = _step(context.isolation, source, function, results, limit)
+    return Finding("correct" if status == "passed" else "wrong", "".join(found), context.isolation, cpu_seconds)
+
+
+def _run_calls(calls: list[list[str]], code: str, results: list[list[str]], context: WorkerContext) -> float:
+    """Run the program on each call, add what comes out to the results, and return the processor time in seconds.
+
+    Raises:
+        SandboxError: the sandbox failed.
+    """
+    cpu_seconds = 0.0
+    for function, given in calls:
+        context.heartbeat()
+        run = _run(context.isolation, code, function, given.encode("ascii"))
+        cpu_seconds += run.cpu_seconds
+        kind, text = _result(run)
+        results.append([function, given, kind, text])
+        if kind == "fault":
+            break  # most likely the asserts fail there
+    return cpu_seconds
 
 
 @functools.lru_cache(maxsize=64)
 def _first_step(level: str, source: str, function: str) -> tuple[str, list[Any]]:
-    """What the asserts need first; the same for all programs, so it is asked once.
+    """What the asserts need first, or why they are unusable; the same for all programs, so it is asked once.
 
     Raises:
         SandboxError: the sandbox failed.
     """
     status, found = _step(level, source, function, [], _FIRST_CALLS)
-    return ("calls", found) if status == "calls" else ("unusable", found)
+    if status != "calls":
+        return "unusable", found
+    if _step(level, source, function, [], _FIRST_CALLS) != (status, found):
+        return "unusable", ["the asserts make other calls each time"]
+    return status, found
 
 
 def _step(level: str, source: str, function: str, known: list[list[str]], limit: int) -> tuple[str, list[Any]]:
