@@ -43,6 +43,7 @@ class Confinement:
             self.ruleset = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _RULESET_DESCRIPTOR)
             os.close(low)
             seccomp.filter_template(self.machine)
+            seccomp.hold_filter(self.machine)
 
     def enter(self, memory_bytes: int, cpu_seconds: float, server: socket.socket) -> None:
         """Confine the calling process for good.

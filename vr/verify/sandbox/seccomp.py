@@ -208,6 +208,7 @@ def install(program: bytes) -> None:
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _header(code), 0, 0)
 
 
+@functools.cache
 def hold_filter(machine: str) -> bytes:
     """The BPF program that holds every clone until the listener has answered, and allows everything else."""
     return b"".join(
