@@ -3,11 +3,14 @@
 import errno
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vr.verify.sandbox import seccomp
+from vr.verify.sandbox.child import PACKAGE_ROOT
 
 HEADERS = {
     "x86_64": [Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h")],
@@ -133,6 +136,14 @@ def test_only_a_clone_is_held_until_there_is_leave(machine):
     numbers = [pair[column] for name, pair in ALL.items() if name != "clone" and pair[column] >= 0]
     assert {decide(program, number, architecture) for number in numbers} == {seccomp.ALLOW}
     assert header_numbers(machine)["seccomp"] == seccomp.SECCOMP[machine]
+
+
+def test_where_another_filter_asks_for_leave_already_the_kernel_says_so():
+    code = "import platform\nfrom vr.verify.sandbox import seccomp\nmachine = platform.machine()\n"
+    code += "seccomp.hold_clones(machine)\ntry: seccomp.hold_clones(machine)\n"
+    code += "except OSError as error: print(error.errno)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE_ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errno.EBUSY}\n"
 
 
 def test_calls_of_another_architecture_kill():

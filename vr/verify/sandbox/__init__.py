@@ -1,5 +1,5 @@
 """The sandbox in which programs under test run.
 
-`server`, `child`, `confine`, `landlock` and `seccomp` run inside it: they import only Python's standard library and
-each other. `sandbox` and `isolation` run outside.
+`server`, `child`, `prelude`, `values`, `limits`, `confine`, `landlock` and `seccomp` run inside it: they import only
+Python's standard library and each other. `sandbox` and `isolation` run outside.
 """

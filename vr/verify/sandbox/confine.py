@@ -59,10 +59,7 @@ class Confinement:
         _limit_resources(memory_bytes, cpu_seconds)
         if self.level == "unsafe":
             return
-        with contextlib.suppress(OSError):  # without it, the looks of the server alone bound the threads
-            listener = seccomp.hold_clones(self.machine)
-            socket.send_fds(server, [b"threads"], [listener])
-            os.close(listener)
+        _ask_for_threads(self.machine, server)
         _drop_capabilities(self.machine)
         landlock.enforce(self.ruleset)
         os.close(self.ruleset)
@@ -89,6 +86,16 @@ def _limit_resources(memory_bytes: int, cpu_seconds: float) -> None:
         hard = resource.getrlimit(limit)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (value, value))
+
+
+def _ask_for_threads(machine: str, server: socket.socket) -> None:
+    """Have every new thread wait for the server's leave. Where that cannot be, its looks alone bound the threads."""
+    try:
+        listener = seccomp.hold_clones(machine)
+    except OSError:
+        return
+    socket.send_fds(server, [b"threads"], [listener])
+    os.close(listener)
 
 
 def _drop_capabilities(machine: str) -> None:

@@ -86,7 +86,7 @@ class Limits:
 
 
 def _thread_numbers(pid: int) -> list[str]:
-    """The threads of a process; none where it is gone."""
+    """The threads of a process; none where it is gone, or where /proc hides it: then all its time counts as waiting."""
     try:
         return os.listdir(f"/proc/{pid}/task")
     except OSError:

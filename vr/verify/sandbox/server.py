@@ -102,8 +102,6 @@ def _serve_one(sock: socket.socket, confinement: Confinement, preset: dict[str, 
     report = _watch(pid, sock, listener, limits["cpu_seconds"])
     if listener >= 0:
         os.close(listener)
-    if report is None:
-        return False
     send_message(sock, {"started": started, **report})
     return True
 
@@ -119,27 +117,12 @@ def _wait_for_start(ours: socket.socket) -> tuple[bool, int]:
                 return bool(data), listener
 
 
-def _watch(pid: int, sock: socket.socket, listener: int, cpu_seconds: float) -> dict[str, Any] | None:
-    """Wait for a child and kill it where it exceeds a limit or the grader says so. None where the grader is gone."""
-    reason, hung_up = "", False
-    process, limits, poller = os.pidfd_open(pid), Limits(pid, cpu_seconds), select.poll()
-    for descriptor in (process, sock.fileno(), *((listener,) if listener >= 0 else ())):
-        poller.register(descriptor, select.POLLIN)
-    while not reason:
-        ready = dict(poller.poll(max(0.0, limits.next_look - time.monotonic()) * 1000))
-        if process in ready:
-            break
-        if sock.fileno() in ready:
-            hung_up, reason = not sock.recv(1), "stopped"
-        elif ready.get(listener, 0) & select.POLLIN:
-            reason = limits.refused_thread(listener)
-        elif listener in ready:  # no thread is left that could ask
-            poller.unregister(listener)
-        reason = reason or limits.exceeded()
+def _watch(pid: int, sock: socket.socket, listener: int, cpu_seconds: float) -> dict[str, Any]:
+    """Wait for the end of a child, bring it about where it must be, and report how the run went."""
+    reason = _reason_to_end(pid, sock, listener, Limits(pid, cpu_seconds))
     if reason:
         os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
-    os.close(process)
     _end_group(pid)
     cpu = usage.ru_utime + usage.ru_stime
     exit_code = os.waitstatus_to_exitcode(status)
@@ -147,7 +130,28 @@ def _watch(pid: int, sock: socket.socket, listener: int, cpu_seconds: float) -> 
         reason = "cpu limit"
     elif not reason and exit_code == -signal.SIGKILL:
         reason = "killed"
-    return None if hung_up else {"exit_code": exit_code, "reason": reason, "cpu_seconds": cpu}
+    return {"exit_code": exit_code, "reason": reason, "cpu_seconds": cpu}
+
+
+def _reason_to_end(pid: int, sock: socket.socket, listener: int, limits: Limits) -> str:
+    """Wait until a child ends by itself (the empty string), exceeds a limit, or the grader wants no more or is gone."""
+    reason, poller, process = "", select.poll(), os.pidfd_open(pid)
+    for descriptor in (process, sock.fileno(), *((listener,) if listener >= 0 else ())):
+        poller.register(descriptor, select.POLLIN)
+    while not reason:
+        ready = dict(poller.poll(max(0.0, limits.next_look - time.monotonic()) * 1000))
+        if process in ready:
+            break
+        if sock.fileno() in ready:
+            sock.recv(1)
+            reason = "stopped"
+        elif ready.get(listener, 0) & select.POLLIN:
+            reason = limits.refused_thread(listener)
+        elif listener in ready:  # no thread is left that could ask
+            poller.unregister(listener)
+        reason = reason or limits.exceeded()
+    os.close(process)
+    return reason
 
 
 def _end_group(pid: int) -> None:
