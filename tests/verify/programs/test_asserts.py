@@ -118,6 +118,27 @@ def g(root: Optional[TreeNode]): return root
 
 
 SEND = "import os\ndef f(n):\n    os.write(3, {!r})\n    os._exit(0)"
+
+
+def test_helpers_of_leetcodes_asserts_for_lists_and_trees(found):
+    source = """
+def check(candidate):
+    assert is_same_list(candidate(head = list_node([1, 2, 3])), list_node([3, 2, 1]))
+    assert candidate(head = list_node([])) == None
+    assert is_same_tree(mirror(tree_node([1, None, 2, 3])), tree_node([1, 2, None, None, 3]))
+"""
+    program = """
+def f(head):
+    back = None
+    while head: head.next, back, head = back, head, head.next
+    return back
+def mirror(root):
+    return root and TreeNode(root.val, mirror(root.right), mirror(root.left))
+"""
+    wrong = program.replace("mirror(root.right), mirror(root.left)", "mirror(root.left), mirror(root.right)")
+    assert [outcome for outcome, _ in found(task(program, source), task(wrong, source))] == ["correct", "wrong"]
+
+
 FAKES = {
     "an end before the asserts": "import os\nos._exit(0)",
     "an end in the function": "import os\ndef f(n): os._exit(0)",

@@ -73,12 +73,27 @@ def _raised(kind: str, text: str) -> BaseException:
     return error
 
 
+def _node_helpers() -> dict[str, Any]:
+    """What the asserts of LeetCode's problems build and compare lists and trees of nodes with."""
+
+    def build(kind: str, values: list[Any]) -> Any:
+        return from_json({kind: values}, PRESET) if values else None
+
+    def is_same(left: Any, right: Any) -> bool:
+        return bool(to_json(left) == to_json(right))
+
+    built = {
+        name: functools.partial(build, kind) for name, kind in (("list_node", "ListNode"), ("tree_node", "TreeNode"))
+    }
+    return {**built, "is_same_list": is_same, "is_same_tree": is_same}
+
+
 class _Names(dict[str, Any]):
     """The global names of the asserts. A name that nothing defines is a function of the program."""
 
     def __init__(self, program: _Program, function: str) -> None:
         candidate = functools.partial(program.call, function)
-        super().__init__(PRESET, candidate=candidate, _MissingResultError=_MissingResultError)
+        super().__init__(PRESET, candidate=candidate, _MissingResultError=_MissingResultError, **_node_helpers())
         self[function] = candidate
         self._program = program
 
