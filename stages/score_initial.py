@@ -24,6 +24,7 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Out
     asked = parquet.read(problems, schemas.Problems, PROBLEM_COLUMNS)
     sampled = parquet.read(traces, schemas.Traces, (*TRACE_KEY, *trace_examples.TRACE_COLUMNS))
     renderer = _renderer.load(initial, reasoner=reasoner, template=p.template, proposal=keys.proposal_of(traces))
+    trace_examples.require_known_ids(sampled, initial)
     examples_of = partial(trace_examples.under_initial, renderer, asked)
     with (
         work_folder(logps, problems, traces, initial, reasoner, p.model_dump()) as folder,

@@ -31,6 +31,7 @@ def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Out, sta
     columns = (*TRACE_KEY, *trace_examples.TRACE_COLUMNS, *(("trace_logps",) if from_sampler else ()))
     sampled = parquet.read(traces, schemas.Traces, columns)
     renderer = _renderer.load(q, posterior=posterior, hint=p.hint, template=p.template, proposal="posterior")
+    trace_examples.require_known_ids(sampled, q)
     examples_of = partial(trace_examples.under_proposal, renderer, asked)
     compared = {}
     with work_folder(logps, problems, traces, q, posterior, p.model_dump()) as folder, scorer(q, how) as score:

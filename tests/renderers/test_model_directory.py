@@ -4,14 +4,16 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_models import DAMAGED, damaged
 
-from vr.renderers.model_directory import load_config, require_finite, require_model, vocabulary
+from vr.renderers.model_directory import load_config, load_model, require_finite, require_model, vocabulary
 from vr.renderers.tokenizer import load_tokenizer
 
 
@@ -122,6 +124,48 @@ def test_a_config_without_the_size_of_its_vocabulary_is_named(tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 0}))
     with pytest.raises(ValueError, match=r"config\.json: vocab_size = 0"):
         vocabulary(tmp_path)
+
+
+@pytest.mark.parametrize("read", [load_config, load_model, vocabulary])
+def test_a_model_that_is_not_there_is_never_looked_for_on_the_hub(
+    tmp_path: Path, read: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
+    with pytest.raises(FileNotFoundError, match="nowhere: no such model"):
+        read(tmp_path / "nowhere")
+
+
+def change_tensors(model: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    tensors = load_file(model / "model.safetensors")
+    change(tensors)
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("how", [{}, {"device_map": "meta"}])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensors: tensors.pop("model.norm.weight"), "lack 1 tensors of the config's model, first model.norm"),
+        (
+            lambda tensors: tensors.update({"model.norm.weight": np.ones(31, np.float32)}),
+            "tensor model.norm.weight has shape (31,), the config's model (32,)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_the_config_are_refused_not_made_up(
+    tiny_model: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], object],
+    words: str,
+    how: dict[str, Any],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    model = copy(tiny_model, tmp_path / "model")
+    change_tensors(model, change)
+    with pytest.raises(ValueError) as caught:
+        load_model(model, **how)
+    assert str(caught.value).startswith(f"{model}: ") and words in str(caught.value)
+    assert capfd.readouterr().err == ""  # no report, no progress bar
 
 
 def test_code_that_comes_with_a_model_never_runs(tiny_model: Path, tmp_path: Path) -> None:

@@ -75,3 +75,13 @@ def test_a_trace_of_an_unknown_problem_is_an_error_that_names_it(both: Renderer)
     for examples_of in (trace_examples.under_initial, trace_examples.under_proposal):
         with pytest.raises(ValueError, match="problem_id 'zz'"):
             examples_of(both, PROBLEMS, sampled)
+
+
+@pytest.mark.parametrize(("ids", "unknown"), [([1, 2, 311], 311), ([5, -1], -1)])
+def test_a_trace_with_a_token_that_the_model_does_not_know_is_named(
+    tiny_model: Path, ids: list[int], unknown: int
+) -> None:
+    sampled = pl.DataFrame({"problem_id": ["a", "b", "c"], "seed": [3, 3, 4], "trace_ids": [[0, 310], [], ids]})
+    trace_examples.require_known_ids(sampled[:2], tiny_model)
+    with pytest.raises(ValueError, match=rf"^traces: .*'c', 'seed': 4}}: token id {unknown}, but .*special has 311$"):
+        trace_examples.require_known_ids(sampled, tiny_model)

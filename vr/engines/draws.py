@@ -15,12 +15,11 @@ import polars as pl
 from vr.engines.sampling import Request, Sample, request_seed, sample
 from vr.execution.resume import Row
 from vr.renderers.markers import END_SOLUTION
-from vr.renderers.model_directory import unknown_id, vocabulary
 from vr.renderers.renderer import Renderer
+from vr.renderers.trace_examples import require_known_ids
 from vr.settings.machine import Machine
 from vr.settings.params import Sampling
 from vr.tables import parquet, schemas
-from vr.tables.vocabulary import TRACE_KEY
 
 Draws = Iterator[tuple[int, Row]]
 
@@ -89,7 +88,7 @@ def answers(sampler: Sampler, finished: pl.DataFrame, samples: int, indices: Seq
     Raises:
         ValueError: a trace has a token id that the model does not know; names the trace.
     """
-    _require_known_ids(finished, vocabulary(sampler.model))
+    require_known_ids(finished, sampler.model)
     prompts: dict[int, list[int]] = {}
 
     def prompt(trace: int) -> list[int]:
@@ -118,15 +117,6 @@ def answers(sampler: Sampler, finished: pl.DataFrame, samples: int, indices: Seq
                 "finish": drawn.finish,
             },
         )
-
-
-def _require_known_ids(traces: pl.DataFrame, known: int) -> None:
-    ids = pl.col("trace_ids").list
-    unknown = traces.filter((ids.max() >= known) | (ids.min() < 0))
-    if unknown.height:
-        key = unknown.select(TRACE_KEY).row(0, named=True)
-        found = unknown_id(unknown["trace_ids"][0].to_list(), known)
-        raise ValueError(f"traces: {key}: token id {found}, but the model has {known}")
 
 
 def responses(sampler: Sampler, asked: pl.DataFrame, seed: int, indices: Sequence[int], *, trained: bool) -> Draws:

@@ -2,7 +2,7 @@
 
 The tokenizer, which is in the same directory, is vr/renderers/tokenizer.py's.
 
-No check unpickles anything or runs code that comes with a model. All but `load_config` need no engine's libraries.
+Nothing here unpickles or runs code that comes with a model. The checks `require_...` need no engine's libraries.
 
 Not covered: bits that have flipped within a tensor and left a finite number (DVC compares checksums), and weights in
 8 bits or fewer, whose numbers are not looked at.
@@ -31,11 +31,8 @@ def require_model(model: str | Path) -> None:
         FileNotFoundError: `model` is no model directory, or a part of it is missing; a pickle is no such part.
         ValueError: a file is cut short, or is not what its name says.
     """
-    folder = Path(model)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{model}: no such model (a directory with config.json, weights and a tokenizer)")
-    _read_json(folder / "config.json")
-    for file in _weight_files(folder):
+    _require_config(Path(model))
+    for file in _weight_files(Path(model)):
         _require_whole(file)
 
 
@@ -59,8 +56,10 @@ def load_config(model: str | Path) -> Any:
     """The config of a model directory as transformers reads it; code that comes with the model is never run.
 
     Raises:
+        FileNotFoundError: `model` is no model directory.
         ValueError: transformers cannot read it, or does not know the model without code of the model's own.
     """
+    _require_config(Path(model))  # transformers would look for the name on the hub
     from transformers import AutoConfig  # takes seconds to import
 
     try:
@@ -69,11 +68,39 @@ def load_config(model: str | Path) -> Any:
         raise ValueError(f"{model}/config.json: {in_one_line(error)}") from error
 
 
+def load_model(model: str | Path, **how: Any) -> Any:
+    """The model of a directory as transformers loads it; code that comes with it is never run, no pickle is read.
+
+    Args:
+        how: further arguments of `from_pretrained`: device_map="meta" reads no weights, only what they are.
+
+    Raises:
+        FileNotFoundError: `model` is no model directory.
+        ValueError: transformers cannot load it; the weights lack a tensor of the model that the config describes, which
+            transformers would make up of random numbers, or have one of another shape.
+    """
+    _require_config(Path(model))
+    from transformers import AutoModelForCausalLM, logging
+
+    logging.set_verbosity_error()  # its report on what is missing takes ten lines
+    logging.disable_progress_bar()
+    how |= {"trust_remote_code": False, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    try:
+        loaded, notes = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True, **how)
+    except Exception as error:  # of many classes, its own and others
+        raise ValueError(f"{model}: transformers cannot load it: {in_one_line(error)}") from error
+    if missing := sorted(notes["missing_keys"]):
+        raise ValueError(f"{model}: the weights lack {len(missing)} tensors of the config's model, first {missing[0]}")
+    for name, theirs, ours in notes["mismatched_keys"]:
+        raise ValueError(f"{model}: tensor {name} has shape {tuple(theirs)}, the config's model {tuple(ours)}")
+    return loaded
+
+
 def vocabulary(model: str | Path) -> int:
     """How many token ids the model knows: 0 to one less. The tokenizer may have fewer tokens.
 
     Raises:
-        ValueError: as `load_config`; the config does not say it.
+        FileNotFoundError, ValueError: as `load_config`; the config does not say it.
     """
     size = getattr(load_config(model).get_text_config(), "vocab_size", None)
     if not isinstance(size, int) or size < 1:
@@ -89,6 +116,12 @@ def unknown_id(ids: Sequence[int], known: int) -> int | None:
 def in_one_line(error: Exception) -> str:
     """What an error of another library says, which may be several lines."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _require_config(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder}: no such model (a directory with config.json, weights and a tokenizer)")
+    _read_json(folder / "config.json")
 
 
 def _weight_files(folder: Path) -> list[Path]:

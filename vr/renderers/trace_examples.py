@@ -3,14 +3,36 @@
 Not covered: what an example of one trace looks like (renderer.py), and its score (vr/engines/scoring).
 """
 
+from pathlib import Path
+
 import polars as pl
 
 from vr.renderers.example import Example
+from vr.renderers.model_directory import unknown_id, vocabulary
 from vr.renderers.renderer import Renderer
 from vr.tables.keys import with_problems
+from vr.tables.vocabulary import TRACE_KEY
 
 TRACE_COLUMNS = ("trace_ids", "thought_tokens")
 """What is needed of a trace, besides its key."""
+
+
+def require_known_ids(traces: pl.DataFrame, model: str | Path) -> None:
+    """Check that the model knows every token of the traces; cheap, so that it can stand before long work.
+
+    Args:
+        traces: rows of schemas.Traces with key and trace_ids.
+
+    Raises:
+        ValueError: it does not; names the first such trace and the id.
+    """
+    known = vocabulary(model)
+    ids = pl.col("trace_ids").list
+    unknown = traces.filter((ids.max() >= known) | (ids.min() < 0))
+    if unknown.height:
+        key = unknown.select(TRACE_KEY).row(0, named=True)
+        found = unknown_id(unknown["trace_ids"][0].to_list(), known)
+        raise ValueError(f"traces: {key}: token id {found}, but {model} has {known}")
 
 
 def under_initial(renderer: Renderer, problems: pl.DataFrame, traces: pl.DataFrame) -> list[Example]:

@@ -19,7 +19,7 @@ from typing import Any
 import dataframely as dy
 
 from vr.renderers import markers
-from vr.renderers.model_directory import in_one_line, load_config, require_finite
+from vr.renderers.model_directory import in_one_line, load_config, load_model, require_finite
 from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.settings.params import Base
 from vr.tables.files import atomic_folder
@@ -163,7 +163,8 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
             _download(source, revision, part)
         with _naming(source, part):
             require_turn_markers(load_tokenizer(part))
-            _require_fit(part)
+            load_config(part)
+            load_model(part, device_map="meta")  # do the weights fit the config?
             require_finite(part)
 
 
@@ -213,27 +214,3 @@ def _naming(source: str, part: Path) -> Iterator[None]:
     except (ValueError, FileNotFoundError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         raise kind(f"base.source = {source!r}: {str(error).replace(str(part), source)}") from error
-
-
-def _require_fit(model: Path) -> None:
-    """Check that the weights are those that the config asks for, without reading them.
-
-    What is missing, transformers would make up of random numbers.
-
-    Raises:
-        ValueError: a tensor is missing or has another shape; names it.
-    """
-    from transformers import AutoModelForCausalLM, logging
-
-    load_config(model)
-    logging.set_verbosity_error()  # its own report takes ten lines
-    logging.disable_progress_bar()
-    settings = {"trust_remote_code": False, "use_safetensors": True, "ignore_mismatched_sizes": True}
-    try:
-        _, notes = AutoModelForCausalLM.from_pretrained(model, device_map="meta", output_loading_info=True, **settings)
-    except Exception as error:  # of many classes, its own and others
-        raise ValueError(f"{model}: transformers cannot load it: {in_one_line(error)}") from error
-    if missing := sorted(notes["missing_keys"]):
-        raise ValueError(f"{model}: the weights lack {len(missing)} tensors of the config's model, first {missing[0]}")
-    for name, theirs, ours in notes["mismatched_keys"]:
-        raise ValueError(f"{model}: tensor {name} has shape {tuple(theirs)}, the config's model {tuple(ours)}")

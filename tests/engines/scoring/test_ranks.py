@@ -102,7 +102,10 @@ def test_a_killed_rank_is_named_at_once_and_leaves_no_process(tiny_model: Path, 
 
 
 @slow
-def test_what_goes_wrong_in_a_rank_is_reported(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_goes_wrong_in_a_rank_is_reported(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "vocabulary", lambda _: 10**7)  # or else the id would be refused before
     with pytest.raises(RuntimeError, match="scoring rank 0: IndexError: index out of range"):
         score_examples(tiny_model, [Example([1, 10**6, 1], 1, (1, 3))], score_ranks=2)
     assert "Traceback" in capfd.readouterr().err

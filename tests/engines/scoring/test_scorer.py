@@ -202,7 +202,7 @@ def test_a_model_that_lacks_a_tensor_is_refused(tiny_model: Path, tmp_path: Path
     tensors = load_file(model / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"model: the weights lack 1 tensors, first model\.layers\.1\.mlp\.up_proj"):
+    with pytest.raises(ValueError, match=r"model: the weights lack 1 tensors .*, first model\.layers\.1\.mlp\.up_proj"):
         score_examples(model, make_examples(1))
 
 
@@ -217,7 +217,7 @@ def test_a_pickle_beside_weights_of_another_name_is_never_read(tiny_model: Path,
     torch.save({"evil": Evil()}, model / "pytorch_model.bin")
     with pytest.raises(FileNotFoundError, match=r"no model\.safetensors there"):
         score_examples(model, make_examples(1))
-    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+    with pytest.raises(ValueError, match=r"cannot load it: .*no file named model\.safetensors"):
         forward.load(model, "cpu", 1)
     assert not witness.exists()
 

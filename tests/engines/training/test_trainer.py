@@ -57,8 +57,8 @@ def test_a_damaged_base_is_refused_before_any_row_is_read(tiny_model: Path, tmp_
 @pytest.mark.parametrize(
     ("ids", "weight", "words"),
     [
-        ([1, 2, 311], 1.0, "row 1: token id 311, but the model has 311"),
-        ([1, 2, 3], -0.5, "row 1: weight -0.5 is not a number >= 0"),
+        ([1, 2, 311], 1.0, "row 1 to train on: token id 311, but the model has 311"),
+        ([1, 2, 3], -0.5, "row 1 to train on: weight -0.5 is not a number >= 0"),
     ],
 )
 def test_a_row_that_cannot_be_trained_on_is_named_before_the_training(

@@ -68,9 +68,12 @@ def test_padding_makes_whole_batches(tmp_path: Path) -> None:
         ([row(9, 1)], "0 response tokens are left within cutoff_len = 5"),
         ([row(1, 1, -1.0)], "weight -1.0"),
         ([row(1, 1, float("nan"))], "weight nan"),
-        ([row(1, 1), row(1, 1, float("inf"))], "row 1: weight inf"),
-        ([row(1, 1), row(900, 100)], "row 1: token id 1000, but the model has 1000"),
-        ([row(1, 1), WeightedExample(Example([1, -1, 2], 1, (1, 2)), 1.0)], "row 1: token id -1, but the model has"),
+        ([row(1, 1), row(1, 1, float("inf"))], "row 1 to train on: weight inf"),
+        ([row(1, 1), row(900, 100)], "row 1 to train on: token id 1000, but the model has 1000"),
+        (
+            [row(1, 1), WeightedExample(Example([1, -1, 2], 1, (1, 2)), 1.0)],
+            "row 1 to train on: token id -1",
+        ),
     ],
 )
 def test_a_set_without_anything_to_learn_is_an_error(rows: list[WeightedExample], message: str, tmp_path: Path) -> None:

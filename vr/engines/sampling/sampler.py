@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from tqdm import tqdm
@@ -196,7 +197,7 @@ def _as_runtime_error(engine: Any, kind: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        raise RuntimeError(f"{engine.model_config.model}: vLLM ended: {error!r}") from error
+        raise RuntimeError(f"{engine.model_config.model}: vLLM ended: {shorten(repr(error), 300)}") from error
 
 
 def _to_sample(completion: Any, decoder: Any, end_marker: str | None) -> Sample:

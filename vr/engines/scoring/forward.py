@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vr.renderers.example import Example
+from vr.renderers.model_directory import load_model
 
 TILES = {"cpu": (256, 512), "cuda": (512, 2**18)}
 """Positions by vocabulary of the float32 logits in memory at one time: 0.5 MiB on a CPU, so that they stay in a core's
@@ -70,20 +71,14 @@ def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
         threads: compute threads of this process, on a CPU.
 
     Raises:
-        ValueError: the weights lack a tensor, which transformers would make up.
+        ValueError: as `load_model`.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     if device == "cpu" and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     dtype = torch.float32 if device == "cpu" else "auto"
-    loaded, notes = AutoModelForCausalLM.from_pretrained(
-        model, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
-    )
-    if missing := sorted(notes["missing_keys"]):
-        raise ValueError(f"{model}: the weights lack {len(missing)} tensors, first {missing[0]}")
-    loaded = loaded.eval().to(device)
+    loaded = load_model(model, dtype=dtype).eval().to(device)
     return loaded.base_model, loaded.get_output_embeddings()
 
 

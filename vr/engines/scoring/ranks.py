@@ -28,7 +28,7 @@ from typing import Any
 from vr.engines.scoring import forward
 from vr.execution.processes import end_with_parent
 from vr.renderers.example import Example
-from vr.renderers.model_directory import load_config
+from vr.renderers.model_directory import load_config, load_model
 from vr.settings.machine import free_port, gpus
 
 GRACE = 10.0
@@ -200,7 +200,6 @@ def _load_part(role: _Role, device: str) -> tuple[Any, Any]:
         os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.integrations import HfDeepSpeedConfig
 
     if device == "cpu":
@@ -220,9 +219,7 @@ def _load_part(role: _Role, device: str) -> tuple[Any, Any]:
         "fp16": {"enabled": dtype is torch.float16},
     }
     shared = HfDeepSpeedConfig(settings)  # from_pretrained finds it as long as it is referenced
-    loaded = AutoModelForCausalLM.from_pretrained(
-        role.model, dtype=dtype, trust_remote_code=False, use_safetensors=True
-    )
+    loaded = load_model(role.model, dtype=dtype)
     engine, *_ = deepspeed.initialize(model=loaded.base_model, config=shared.config)
     engine.eval()
     return engine, loaded.get_output_embeddings()

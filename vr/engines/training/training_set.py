@@ -139,9 +139,9 @@ class _Writer:
         """
         example, weight = row.example, row.weight
         if not 0 <= weight < inf:
-            raise ValueError(f"row {self.rows}: weight {weight} is not a number >= 0")
+            raise ValueError(f"row {self.rows} to train on: weight {weight} is not a number >= 0")
         if (unknown := unknown_id(example.ids, self._vocabulary)) is not None:
-            raise ValueError(f"row {self.rows}: token id {unknown}, but the model has {self._vocabulary}")
+            raise ValueError(f"row {self.rows} to train on: token id {unknown}, but the model has {self._vocabulary}")
         ids = array("i", example.ids[: self._cutoff_len])
         # Nothing predicts a row's first token, so it is never part of the loss.
         trained_from = min(len(ids), max(example.trained_from, 1))
