@@ -193,7 +193,7 @@ def test_asserts_that_cannot_be_used_are_an_unparsable_reference_whatever_the_an
 
 
 def test_a_program_that_keeps_the_asserts_in_a_loop_is_wrong(isolation_level, monkeypatch):
-    monkeypatch.setattr(asserts, "_ALL_CALLS", 5)
+    monkeypatch.setattr(asserts, "_ALL_STEPS", 5)
     endless = task("def f(n): return 0", "n = 0\nwhile f(n) < 9: n += 1\nassert n == 9")
     finding = asserts.judge_asserts(endless, WorkerContext(isolation_level))
     grading.close_sandboxes()

@@ -31,9 +31,10 @@ from vr.verify.types import Finding, Task
 
 _FIRST_CALLS, _MOST_CALLS = 4, 256
 """How many calls are made before the asserts run again: few at first, since most wrong programs fail early."""
-_ALL_CALLS = 2_000
+_ALL_CALLS, _ALL_STEPS = 20_000, 1_000
+"""A wrong program can keep the asserts in a loop, in which most calls need the result of the one before."""
 _ALL_CHARACTERS = 16 << 20
-"""What all results of one program may come to. A wrong one can keep the asserts in a loop."""
+"""What all results of one program may come to."""
 
 
 def judge_asserts(task: Task, context: WorkerContext) -> Finding:
@@ -59,17 +60,18 @@ def _grade(code: str, source: str, function: str, calls: list[list[str]], contex
     """Run the program on the calls that the asserts make, then the asserts on the results, until they have all."""
     results: list[list[str]] = []
     limit, cpu_seconds = _FIRST_CALLS, 0.0
-    status = "calls"
-    found: list[Any] = calls
-    while status == "calls":
-        cpu_seconds += _run_calls(found, code, results, context)
+    for _ in range(_ALL_STEPS):
+        cpu_seconds += _run_calls(calls, code, results, context)
         if len(results) > _ALL_CALLS or sum(len(text) for *_, text in results) > _ALL_CHARACTERS:
-            status, found = "failed", ["the asserts need too many or too long results"]
             break
         limit = min(2 * limit, _MOST_CALLS)
         context.heartbeat()
         status, found = _step(context.isolation, source, function, results, limit)
-    return Finding("correct" if status == "passed" else "wrong", "".join(found), context.isolation, cpu_seconds)
+        if status != "calls":
+            outcome = "correct" if status == "passed" else "wrong"
+            return Finding(outcome, "".join(found), context.isolation, cpu_seconds)
+        calls = found
+    return Finding("wrong", "the asserts need too many or too long results", context.isolation, cpu_seconds)
 
 
 def _run_calls(calls: list[list[str]], code: str, results: list[list[str]], context: WorkerContext) -> float:
