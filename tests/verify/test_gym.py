@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from tests.verify.conftest import Judge, open_pool
-from vr.verify import Task, Verdict
+from vr.verify import Task, Verdict, gym
+from vr.verify.programs.grading import close_sandboxes
+from vr.verify.registry import WorkerContext
 
 CHAIN_SUM = {"question": "1 + 2 =", "answer": "3", "metadata": {}}
 EVALUATING: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,6 +65,13 @@ def test_partial_credit_is_wrong(judge_gym):
     assert (verdict.outcome, verdict.detail) == ("wrong", "score 0.25")
 
 
+def test_a_near_miss_is_wrong_and_its_score_is_not_rounded_to_1(judge_gym):
+    days = entry_tests("calendar_arithmetic", "10000", {"task": "count_days"})
+    right, wrong = judge_gym(*(Task("reasoning_gym", answer, None, days) for answer in ("10000", "10001")))
+    assert outcomes([right, wrong]) == ["correct", "wrong"]
+    assert wrong.detail == "score 0.999500125"  # exp(-5 / 10000)
+
+
 def test_an_empty_solution_is_no_answer(judge_gym):
     assert outcomes(judge_gym(Task("reasoning_gym", " ", None, task("3").tests))) == ["no_answer"]
 
@@ -87,6 +96,17 @@ def test_an_answer_that_would_run_code_is_not_evaluated(judge_gym, name):
     (verdict,) = judge_gym(task("__import__('os').system('true')", name))
     assert verdict.outcome == "wrong"
     assert "not admitted" in verdict.detail or "not an arithmetic expression" in verdict.detail
+
+
+def test_even_without_isolation_no_answer_runs_code(tmp_path):
+    context = WorkerContext("unsafe")
+    try:
+        for name in EVALUATING:
+            answer = task(f"__import__('pathlib').Path('{tmp_path}/{name}').touch()", name)
+            assert gym.judge_reasoning_gym(answer, context).outcome == "wrong"
+    finally:
+        close_sandboxes()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", EVALUATING)
@@ -179,6 +199,13 @@ def test_tests_that_cannot_be_used_are_an_unparsable_reference_that_says_why(jud
     (verdict,) = judge_gym(Task("reasoning_gym", r"\boxed{3}", None, tests))
     assert verdict.outcome == "unparsable_reference"
     assert reason in verdict.detail
+
+
+def test_a_missing_package_is_the_checkers_failure_and_is_named(isolation_level, monkeypatch):
+    monkeypatch.setattr(gym, "_PRELOAD", ("no_such_package",))
+    finding = gym.judge_reasoning_gym(task("3"), WorkerContext(isolation_level))
+    assert finding.outcome == "crashed"
+    assert "no_such_package" in finding.detail
 
 
 def test_metadata_may_hold_lone_surrogates_and_huge_integers(judge_gym):

@@ -1,9 +1,21 @@
 """The program that scores inside the sandbox: what may be evaluated, and which entries can be used."""
 
+import contextlib
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vr.verify import gym_program
 from vr.verify.gym_program import evaluate
+
+FRAGMENTS = [
+    *("trap", "eval", "__import__", "getattr", "x", "sqrt"),
+    *("lambda x:", " for x in ", " if ", " else ", " or ", "not ", "await ", "yield "),
+    *("(", ")", "()", "(1)", "[", "]", "[0]", "{", "}", ":", ",", ".", ":=", "=", ";"),
+    *("*", "**", "+", "-", "/", "@", "<", "~", "!", "#", "\\", "\n", "\t", " "),
+    *("1", "0x1", "1e9", "'a'", "f'{", "}'", "'", '"'),
+]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,16 @@ def test_what_does_more_than_compute_is_refused_before_it_runs(text):
     names = dict.fromkeys(["sqrt", "open", "eval", "S", "Integral", "x"], lambda *_, **__: ran.append(text) or 1)
     with pytest.raises(ValueError, match="is not admitted"):
         evaluate(text, {**names, "__import__": names["x"]})
+    assert ran == []
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=12).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_no_text_calls_what_is_not_admitted(text):
+    ran = []
+    traps = dict.fromkeys(["trap", "eval", "__import__", "getattr", "x"], ran.append)
+    with contextlib.suppress(Exception):
+        evaluate(text, {**traps, "__builtins__": {}, "sqrt": abs})
     assert ran == []
 
 

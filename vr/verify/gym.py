@@ -60,7 +60,7 @@ def _judged(run: Run) -> tuple[bool, str]:
         return False, f"the scorer: {fault}"
     match _value(run):
         case {"tuple": [float() as points, str() as refusal]}:
-            detail = f"score {points:.3g}"
+            detail = f"score {points:.10g}"
             return gym_program.is_full(points), f"{detail}; {refusal}" if refusal else detail
     return False, "no score"
 
