@@ -6,7 +6,7 @@ Prints every error; the exit status is 1 if there is one.
 import sys
 
 from stages._check import errors
-from stages._run import one_line
+from stages._settings import one_line
 
 if __name__ == "__main__" and (found := errors()):
     sys.exit("\n".join(map(one_line, found)))

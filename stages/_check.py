@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stages._renderer import system_prompt
-from stages._settings import config_errors, document, machine, params
+from stages._settings import config_errors, document, machine
 from vr.engines.training.layout import cores, lay_out
+from vr.settings.consistency import Document
 from vr.settings.machine import gpus
 from vr.settings.params import Base, Benchmark, BuildFinal, Evaluate, Shared, TrainFinal, TrainInitial, TrainPosterior
 from vr.sources import benchmarks
@@ -20,21 +21,28 @@ TRAINED = ("initial", "posterior", "final")
 
 def errors() -> list[str]:
     """Everything that is wrong, one line each."""
-    return config_errors() or [line for check in _CHECKS for line in check()]
+    if found := config_errors():
+        return found
+    entries = document()
+    return [line for check in _CHECKS for line in check(entries)]
 
 
-def _prompts() -> Iterator[str]:
+def _prompts(entries: Document) -> Iterator[str]:
+    folder = Path(Shared.read(entries).prompts)
+    if not folder.is_dir():
+        yield f"params.yaml: prompts = {str(folder)!r}: no such folder"
+        return
     for name in PROMPTS:
-        yield from _error_of(system_prompt, Path(params(Shared).prompts, f"{name}.txt"))
+        yield from _error_of(system_prompt, folder / f"{name}.txt")
 
 
-def _benchmarks() -> Iterator[str]:
-    for name in document()[Benchmark.section]:
+def _benchmarks(entries: Document) -> Iterator[str]:
+    for name in entries[Benchmark.section]:
         yield from _error_of(benchmarks.require_source, name)
 
 
-def _models() -> Iterator[str]:
-    evaluate = params(Evaluate)
+def _models(entries: Document) -> Iterator[str]:
+    evaluate = Evaluate.read(entries)
     for entry, names in (("models", evaluate.models), ("untrained", evaluate.untrained)):
         for name in names:
             folder = Path("models", name)
@@ -42,17 +50,17 @@ def _models() -> Iterator[str]:
                 yield f"params.yaml: evaluate.{entry}: {name!r}: there is no folder {folder}"
 
 
-def _source_of_base() -> Iterator[str]:
-    source = params(Base).source
+def _source_of_base(entries: Document) -> Iterator[str]:
+    source = Base.read(entries).source
     if source.startswith(("/", "./", "../", "~")) and not Path(source).is_dir():
         yield f"params.yaml: base.source = {source!r}: no such directory"
 
 
-def _batches() -> Iterator[str]:
-    final, weighed = params(BuildFinal), params(Shared).K
+def _batches(entries: Document) -> Iterator[str]:
+    final, weighed = BuildFinal.read(entries), Shared.read(entries).K
     rows_of_final = (weighed if final.selection == "weighted" else 1) + final.mix
     for training, rows in ((TrainInitial, 1), (TrainPosterior, 1), (TrainFinal, rows_of_final)):
-        batch = params(training).batch_size * rows
+        batch = training.read(entries).batch_size * rows
         for line in _error_of(lay_out, batch, machine(), gpus(), cores()):
             yield f"{training.section}: {line}"
 
@@ -64,4 +72,4 @@ def _error_of(check: Callable[..., object], *arguments: object) -> Iterator[str]
         yield str(error)
 
 
-_CHECKS: tuple[Callable[[], Iterator[str]], ...] = (_prompts, _benchmarks, _models, _source_of_base, _batches)
+_CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (_prompts, _benchmarks, _models, _source_of_base, _batches)

@@ -20,7 +20,7 @@ from typing import Any, NewType
 import polars as pl
 import psutil
 
-from stages._settings import config_errors
+from stages._settings import config_errors, one_line
 from vr.execution import code
 from vr.execution import work_folder as folders
 from vr.execution.processes import when_ended
@@ -31,7 +31,6 @@ WORK = Path(".work")
 
 Out = NewType("Out", Path)
 """An argument of a stage that names what it writes."""
-_LINE_CHARACTERS = 2000
 
 
 def work_folder(out: Path, *inputs: Any) -> AbstractContextManager[Path]:
@@ -82,12 +81,6 @@ def run(main: Callable[..., None]) -> None:
         sys.exit(f"{name}: error: {one_line(str(error) or type(error).__name__)}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted")
-
-
-def one_line(message: str) -> str:
-    """A message, which may come from another library, in one line that a terminal shows as it stands."""
-    words = " ".join(message.split())
-    return "".join(sign if sign.isprintable() else "?" for sign in words)[:_LINE_CHARACTERS]
 
 
 def _outputs(main: Callable[..., None]) -> list[str]:

@@ -26,6 +26,7 @@ MAX_BYTES = 128 << 10
 """Of a file of settings or a prompt; the largest here has 5,000."""
 MAX_DEPTH = 20
 """Levels of a YAML file; the deepest here has 3."""
+_LINE_CHARACTERS = 2000
 
 
 def params(section: type[P], *name: str) -> P:
@@ -86,6 +87,17 @@ def config_errors() -> list[str]:
             found.update(dict.fromkeys(contradictions(entries)))
     check(machine)
     return list(found)
+
+
+def one_line(message: str) -> str:
+    """A message, which may come from another library, in one line that a terminal shows as it stands.
+
+    Of a very long one, such as the last lines of a failed engine, the begin and the end are kept.
+    """
+    words = " ".join(message.split())
+    if len(words) > _LINE_CHARACTERS:
+        words = f"{words[: _LINE_CHARACTERS // 2]} ... {words[-_LINE_CHARACTERS // 2 :]}"
+    return "".join(sign if sign.isprintable() else "?" for sign in words)
 
 
 def text_of(path: Path) -> str:

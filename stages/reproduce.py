@@ -26,7 +26,7 @@ from dvc.progress import Tqdm
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 
-from stages._settings import machine
+from stages._settings import machine, one_line
 from vr.execution.processes import when_ended
 from vr.settings.machine import gpus
 
@@ -154,8 +154,8 @@ def main() -> None:
     try:
         at_once = machine().stages_at_once or (1 if gpus() else min(2, len(os.sched_getaffinity(0))))
         todo = out_of_date()
-    except (ValueError, DvcException) as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, OSError, DvcException) as error:
+        sys.exit("\n".join(f"error: {one_line(line)}" for line in str(error).splitlines()))
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # `run` asks for them
     failed, interrupted = run(todo, at_once)
     if interrupted:

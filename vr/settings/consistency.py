@@ -36,12 +36,10 @@ def contradictions(document: Document) -> list[str]:
 
 
 def _benchmarks_have_questions(document: Document) -> Iterator[str]:
-    entries = document[Benchmark.section]
     evaluate = Evaluate.read(document)
-    for list_name, names in (("benchmarks", evaluate.benchmarks), ("samples", evaluate.samples)):
-        yield from (
-            f"benchmark.{name} is missing, but evaluate.{list_name} names it" for name in names if name not in entries
-        )
+    for name in dict.fromkeys([*evaluate.benchmarks, *evaluate.samples]):
+        if name not in document[Benchmark.section]:
+            yield f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it"
 
 
 def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:

@@ -1,0 +1,483 @@
+"""Bad input ends in one line that names file, entry and value, before any work: a table for each kind of file.
+
+Most cases go through the functions by which a stage reports, a few through a stage's own process. The table of bad
+Parquet files is in tests/tables/test_parquet.py.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from test_stages import LIKELIHOOD, LOGP, PROBLEM, TRACE, save
+
+from stages import _check, _run, _settings
+from vr.tables import schemas
+
+ROOT = Path(__file__).parent.parent
+RECIPE = (ROOT / "vr" / "recipes" / "miniature.yaml").read_text(encoding="utf-8")
+HUGE = "9" * 31
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the miniature's params and prompts, in which a test stands."""
+    (tmp_path / "params.yaml").write_text(RECIPE)
+    (tmp_path / "vr" / "recipes" / "prompts").mkdir(parents=True)
+    for file in (ROOT / "vr" / "recipes" / "prompts").glob("*.txt"):
+        (tmp_path / "vr" / "recipes" / "prompts" / file.name).write_bytes(file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def changed(old: str, new: str) -> str:
+    """The recipe with one text for another, which stands there once."""
+    assert RECIPE.count(old) == 1, old
+    return RECIPE.replace(old, new)
+
+
+def assert_one_line(*words: str) -> None:
+    """The check of everything finds one error, of one line, in which these words are."""
+    found = _check.errors()
+    assert len(found) == 1, found
+    assert found[0] == _settings.one_line(found[0]), found[0]
+    assert len(found[0]) < 400, found[0]
+    for word in words:
+        assert word in found[0]
+
+
+def test_what_is_right_is_not_complained_of(project):
+    assert _check.errors() == []
+    (project / "machine.yaml").write_text("threads: 2\n")
+    (project / "params.yaml").write_bytes(b"\xef\xbb\xbf" + RECIPE.replace("\n", "\r\n").encode())  # as Windows writes
+    assert _check.errors() == []
+
+
+VALUES = {
+    "estimator": ("accuracy", "ACC", "[acc]", "1", "null", "true", "x" * 500),
+    "K": ("0", "-1", "1.0", "1.5", "'4'", "true", "null", "[4]", ".inf", "5", HUGE, "0x" + "f" * 5000, "four"),
+    "seeds": ("[]", "0", "{}", "null", "[0, 0, 1, 2]", "[0, 1, 2, -3]", f"[0, 1, 2, {HUGE}]", "[0, 1, 2, 3.0]",
+              "[0, 1, 2, '3']", "[0, 1, 2, true]", "[0, 1, 2, 2147483648]"),
+    "proposal": ("q", "null"),
+    "hint": ("none", "''"),
+    "template": ("C", "b", "1"),
+    "posterior_logps": ("vllm", "false"),
+    "prompts": ("''", "null", "7"),
+    "problems.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
+    "problems.programs": (".nan", ".inf", "-.inf", "-0.1", "1.1", "'0.2'", "true", "20%"),
+    "problems.slips": ("1.5", "null"),
+    "problems.guesses": ("-1", "[]"),
+    "problems.seed": ("-1", HUGE, "2147483648", "0.5", "'0'", "false", "null"),
+    "subsets.disjoint": ("'true'", "1", "yes", "null"),
+    "base.source": ("''", "null", "5", "/nowhere/at/all", "../nowhere"),
+    "base.revision": ("7", "true", "1e5"),
+    "base.hidden_size": ("0", "-64", "64.0", HUGE),
+    "base.layers": ("0", HUGE),
+    "base.heads": ("0", HUGE),
+    "base.vocabulary": ("279", HUGE),
+    "base.markers": ("both",),
+    "base.seed": ("-1", HUGE),
+    "training.epochs": (".inf", ".nan", "0", "-1", "1e300", "'12'", "true", "null"),
+    "training.batch_size": (HUGE, "0", "-16", "16.0", "'16'", "1501"),
+    "training.learning_rate": ("0", "1", "-1e-3", ".nan", "'2e-5'", "2e-5x"),
+    "training.scheduler": ("linear_with_warmup", "null"),
+    "training.adam_beta1": ("1", "-0.1", ".nan"),
+    "training.adam_beta2": ("1.0",),
+    "training.adam_epsilon": ("0", "1", ".inf"),
+    "training.max_grad_norm": ("-1", ".inf"),
+    "training.cutoff_len": ("0", HUGE),
+    "training.normalizer": ("mean",),
+    "training.precision": ("fp16",),
+    "training.seed": ("-1", HUGE),
+    "likelihood_acc.seed": ("-1", HUGE),
+    "weigh.ratio": ("off", "1", "null"),
+    "weigh.max_trace_tokens": ("0", HUGE),
+    "weigh.weak_verifier_sources": ("null", "chain_sum", "[1]", "{}"),
+    "build_final.selection": ("all", "null"),
+    "build_final.mix": ("'yes'", "0"),
+    "evaluate.models": ("[]", "{}", "null", "final", "[final, final]", "[../final]", "[.hidden]", "['']", "[1]",
+                        "[sft]"),
+    "evaluate.benchmarks": ("[]", "{}", "null", "[math.500]", "[miniature_test, miniature_test]", "[a/b]"),
+    "evaluate.samples": ("{}", "8", "null", "{miniature_test: 0}", "{miniature_test: true}", "{miniature_test: '8'}",
+                         "{miniature_test: 8, math: 1}", f"{{miniature_test: {HUGE}}}"),
+    "evaluate.untrained": ("null", "base", "[bsae]", "[base, base]"),
+    "evaluate.boxed_without_solution": ("1",),
+    "evaluate.seed": ("-1", HUGE),
+    "report.pass_at": ("[]", "[0]", "[1, 1]", "[16]", "[1, 2.0]", f"[{HUGE}]"),
+    "report.bootstrap": ("99", "1e4", HUGE),
+    "report.seed": ("-1", HUGE),
+}  # fmt: skip
+"""Values that an entry must not have."""
+
+
+def with_value(entry: str, value: str) -> str:
+    """The recipe with another value for one entry."""
+    *sections, key = entry.split(".")
+    head = RECIPE.index(f"\n{sections[0]}:") if sections else 0
+    begin = RECIPE.index(f"\n{'  ' * len(sections)}{key}:", head) + 1
+    return f"{RECIPE[:begin]}{'  ' * len(sections)}{key}: {value}{RECIPE[RECIPE.index(chr(10), begin) :]}"
+
+
+@pytest.mark.parametrize(("entry", "value"), [(entry, value) for entry, values in VALUES.items() for value in values])
+def test_a_bad_value_in_params_is_named_in_one_line_with_its_entry(project, entry, value):
+    (project / "params.yaml").write_text(with_value(entry, value))
+    assert_one_line("params.yaml: ", entry)
+
+
+PARAMS = {
+    "an unknown section": (RECIPE + "benchmarks: {}\n", "benchmarks = {}: no such entry or section"),
+    "an unknown list": (RECIPE + "models: []\n", "models = []: no such entry or section"),
+    "an unknown number": (RECIPE + "k: 4\n", "k = 4: no such entry or section"),
+    "a large unknown section": (RECIPE + f"more: [{'1, ' * 9000}1]\n", "more = [1, 1"),
+    "an unknown entry of a section": (changed("  ratio:", "  colour: red\n  ratio:"), "weigh.colour = 'red'"),
+    "an unknown entry of an entry": (changed("{size: all,", "{size: all, n: 3,"), "subsets.final.n = 3"),
+    "an unknown entry of a benchmark": (changed("miniature_dev: {q", "miniature_dev: {n: 1, q"), "miniature_dev.n = 1"),
+    "a shared entry inside a section": (changed("  ratio:", "  K: 3\n  ratio:"), "weigh.K: K stands at the top level"),
+    "an override of no training": (changed("train_final: {}", "train_final: {epoch: 3}"), "train_final.epoch = 3"),
+    "a bad override": (changed("train_initial: {}", "train_initial: {epochs: .inf}"), "train_initial.epochs = inf"),
+    "an override beyond the questions": (changed("train_final: {}", "train_final: {batch_size: 9999}"),
+                                         "train_final.batch_size = 9999 is more than the questions"),
+    "a benchmark nobody has": (changed("  miniature_dev: {q", "  math500: {q").replace("miniature_dev: 8, ", ""),
+                               "benchmark.math500: no such benchmark"),
+    "no benchmark at all": (re.sub(r"\n  miniature_\w+: {q.*", "", changed("benchmark:   ", "benchmark: {}  ")).replace(
+        "miniature_dev: 8, ", ""), "benchmark.miniature_test is missing"),
+    "a section that is missing": (changed("\nlikelihood_acc:\n  seed: 0  ", "\n"), "missing likelihood_acc"),
+    "a section without entries": (changed("train_initial: {}", "train_initial:"), "train_initial = None: should be a"),
+    "a section that is a list": (changed("train_initial: {}", "train_initial: [1]"), "train_initial = [1]: should be"),
+    "a section that is text": (changed("train_final: {}", "train_final: none"), "train_final = 'none': should be"),
+    "an entry that is missing": (changed("  ratio: per_token ", "  #"), "weigh.ratio: Field required"),
+    "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "problems: slips + guesses = 1.1: at most 1"),
+    "more of a subset than there is": (changed("size: all", "size: 1501"), "subsets.final.size = 1501 is more than"),
+    "a subset of no number": (changed("size: all", "size: most"), "subsets.final.size = 'most'"),
+    "a subset of a large number": (changed("size: all", f"size: {HUGE}"), "subsets.final.size = 999"),
+    "a subset that leaves nothing": (changed("disjoint: false", "disjoint: true"), "leaves no question"),
+    "a subset that leaves nothing, as a number": (
+        changed("disjoint: false", "disjoint: true").replace("size: all", "size: 1500"), "leaves no question"),
+    "log-probs that are not kept": (changed("token_logps: false    # true: sum", "token_logps: true  #"),
+                                    "weigh.token_logps needs score_initial.token_logps and score_posterior"),
+    "prompts that are not there": (changed("vr/recipes/prompts ", "recipes "), "prompts = 'recipes': no such folder"),
+    "a file of prompts": (changed("vr/recipes/prompts ", "params.yaml "), "prompts = 'params.yaml': no such folder"),
+    "nothing": ("", "params.yaml: no entries"),
+    "comments alone": ("# nothing\n\n", "params.yaml: no entries"),
+    "null": ("null\n", "params.yaml: no entries"),
+    "a list": ("- K: 4\n", "should be keys and values, is list"),
+    "a word": ("K=4\n", "should be keys and values, is str"),
+    "two documents": (RECIPE + "---\nK: 4\n", "line 111: not YAML: but found another document"),
+    "a key twice": (changed("\nK: 4 ", "\nK: 4\nK: 3 "), "line 7: not YAML: found duplicate key \"K\""),
+    "a key twice in a section": (changed("  ratio:", "  token_logps: true\n  ratio:"), "duplicate key \"token_logps\""),
+    "a tab": (changed("  ratio:", "\tratio:"), "not YAML"),
+    "a bracket that is left open": (changed("seeds: [0, 1, 2, 3]", "seeds: [0, 1, 2, 3"), "not YAML"),
+    "a quote that is left open": (changed("estimator: acc", "estimator: 'acc"), "not YAML"),
+    "a number as a key": (RECIPE + "1: 2\n", "params.yaml: 1: a key should be a word"),
+    "a number as a key in a section": (changed("{size: all,", "{1: 2, size: all,"), "subsets.final.1: a key should be"),
+    "true as a key": (RECIPE + "true: 2\n", "True: a key should be a word"),
+    "null as a key": (RECIPE + "~: 2\n", "None: a key should be a word"),
+    "a list as a key": (RECIPE + "? [a, b]\n: 2\n", "('a', 'b'): a key should be a word"),
+    "an empty key": (RECIPE + "'': 2\n", "'': a key should be a word"),
+    "a key of two lines": (RECIPE + '"a\\nb": 2\n', r"'a\nb': a key should be a word"),
+    "a key that colours the terminal": (RECIPE + '"\\e[31m": 2\n', r"'\x1b[31m': a key should be a word"),
+    "a date that is none": (changed("K: 4", "K: 2026-13-45"), "line 6: not YAML: '2026-13-45': month must be in 1..12"),
+    "a date": (changed("K: 4", "K: 2026-11-24"), "K = datetime.date(2026, 11, 24)"),
+    "5,000 digits": (changed("K: 4", "K: " + "1" * 5000), "line 6: not YAML: '111"),
+    "a tag of Python": (changed("K: 4", "K: !!python/object/apply:os.getcwd []"), "line 6: not YAML: could not"),
+    "a tag that does not fit": (changed("K: 4", "K: !!int four"), "line 6: not YAML: 'four': invalid literal"),
+    "a tag without a number": (changed("K: 4", "K: !!float ''"), "line 6: not YAML: '': "),
+    "a set": (changed("[initial, final] ", "!!set {initial, final} "), "evaluate.models = "),
+    "an alias": (changed("{size: all,", "&final {size: all,") + "more: *final\n", "line 111: *final: write the value"),
+    "an alias that merges": (changed("train_initial: {}", "train_initial: &same {}") + "more:\n  <<: *same\n",
+                             "*same: write the value out"),
+    "an alias of nothing": (RECIPE + "more: *nothing\n", "line 111: *nothing"),
+    "a bomb of aliases": ("".join(f"{a}: &{a} [{', '.join([f'*{b}'] * 9) if b else 'x'}]\n"
+                                  for a, b in zip("abcdefghij", " abcdefghi".replace(" ", "") and ["", *"abcdefghi"],
+                                                  strict=True)), "line 2: *a: write the value out"),
+    "brackets without end": (RECIPE + "more: " + "[" * 100_000, "line 111: more than 20 levels"),
+    "sections without end": (RECIPE + "more: " + "{a: " * 30_000, "line 111: more than 20 levels"),
+    "levels by indentation": (RECIPE + "".join(f"{' ' * n}a:\n" for n in range(300)), "more than 20 levels"),
+    "a file of megabytes": (RECIPE + "# " + "x" * (1 << 20), "params.yaml: has more than 131072 bytes"),
+    "another version of YAML": ("%YAML 9.9\n---\n" + RECIPE, "line 1: not YAML"),
+    "a control character": (changed("estimator: acc", "estimator: a\x07cc"), "not YAML: unacceptable character #x0007"),
+}  # fmt: skip
+"""A params.yaml, and what has to be said of it."""
+
+
+@pytest.mark.parametrize("case", PARAMS)
+def test_a_bad_params_file_is_named_in_one_line(project, case):
+    text, words = PARAMS[case]
+    (project / "params.yaml").write_text(text)
+    assert_one_line("params.yaml: ", words)
+
+
+BYTES = {
+    "not UTF-8": (changed("# true: sum", "# \u00e9").encode("latin-1"), "byte 0xe9 is not"),
+    "UTF-16": (RECIPE.encode("utf-16"), "params.yaml: line 1: byte 0xff is not UTF-8"),
+    "bytes of a program": (b"\x7fELF\x02\x01\x01" + bytes(100), "params.yaml: not YAML: unacceptable character"),
+    "a surrogate": (RECIPE.encode() + b"x: \xed\xa0\x80\n", "params.yaml: line 111: byte 0xed is not UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BYTES)
+def test_bytes_that_are_no_text_are_named_with_their_file(project, case):
+    content, words = BYTES[case]
+    (project / "params.yaml").write_bytes(content)
+    assert_one_line("params.yaml: ", words)
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "machine.yaml", "vr/recipes/prompts/reasoner.txt"])
+def test_a_folder_in_place_of_a_file_is_named(project, name):
+    (project / name).unlink(missing_ok=True)
+    (project / name).mkdir()
+    assert_one_line(f"{name}: Is a directory")
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "vr/recipes/prompts/posterior_A.txt"])
+def test_a_file_that_is_missing_is_named(project, name):
+    (project / name).unlink()
+    assert_one_line(f"{name}: No such file or directory")
+
+
+def test_a_link_to_no_machine_file_is_not_taken_for_no_file(project):
+    (project / "machine.yaml").symlink_to("nowhere.yaml")
+    assert_one_line("machine.yaml: No such file or directory")
+
+
+MACHINE = {
+    "1: 2": "machine.yaml: 1: a key should be a word",
+    "true: 2": "machine.yaml: True: a key should be a word",
+    "- threads": "machine.yaml: should be keys and values, is list",
+    "threads": "machine.yaml: should be keys and values, is str",
+    "threads: 1000000": "machine.yaml: threads = 1000000: Input should be less than or equal to 1024",
+    "threads: 0": "machine.yaml: threads = 0",
+    "threads: true": "machine.yaml: threads = True",
+    "threads: '2'": "machine.yaml: threads = '2'",
+    "threads: 2.0": "machine.yaml: threads = 2.0",
+    "threads:": "machine.yaml: threads = None",
+    "threads: [2]": "machine.yaml: threads = [2]",
+    "threads: 1\nthreads: 2": "machine.yaml: line 2: not YAML: found duplicate key",
+    "threads: 2\n\tshard_rows: 3": "machine.yaml: line 2: not YAML",
+    "thread: 2": "machine.yaml: thread = 2: Extra inputs are not permitted",
+    "train_ranks: 1000000": "machine.yaml: train_ranks = 1000000",
+    "train_micro_batch: 0": "machine.yaml: train_micro_batch = 0",
+    "zero_stage: 0": "machine.yaml: zero_stage = 0",
+    "zero_stage: '2'": "machine.yaml: zero_stage = '2'",
+    "checkpoint_steps: -1": "machine.yaml: checkpoint_steps = -1",
+    f"shard_rows: {HUGE}": "machine.yaml: shard_rows = 999",
+    "score_ranks: 100000": "machine.yaml: score_ranks = 100000",
+    "score_zero3: 1": "machine.yaml: score_zero3 = 1",
+    "score_tokens: 0": "machine.yaml: score_tokens = 0",
+    "verify_workers: 100000": "machine.yaml: verify_workers = 100000",
+    "stages_at_once: 100000": "machine.yaml: stages_at_once = 100000",
+    "tensor_parallel: 100000": "machine.yaml: tensor_parallel = 100000",
+    "kv_cache_gib: 1000000": "machine.yaml: kv_cache_gib = 1000000",
+    "max_sequences: 0": "machine.yaml: max_sequences = 0",
+    "gpu_memory: .nan": "machine.yaml: gpu_memory = nan",
+    "gpu_memory: 90": "machine.yaml: gpu_memory = 90",
+    "gpu_memory: 0": "machine.yaml: gpu_memory = 0",
+    "allow_unsafe_execution: 'no'": "machine.yaml: allow_unsafe_execution = 'no'",
+    "a: &a 1\nb: *a": "machine.yaml: line 2: *a: write the value out",
+    "a: " + "[" * 50_000: "machine.yaml: line 1: more than 20 levels",
+    "a: [": "machine.yaml: line 1: not YAML",
+    "x" * 200_000: "machine.yaml: has more than 131072 bytes",
+}
+
+
+@pytest.mark.parametrize("text", MACHINE, ids=lambda text: text[:20])
+def test_a_bad_machine_file_is_named_in_one_line(project, text):
+    (project / "machine.yaml").write_text(text)
+    assert_one_line(MACHINE[text])
+
+
+def test_a_batch_that_the_machine_cannot_lay_out_is_found_before_the_first_training(project):
+    (project / "machine.yaml").write_text("train_ranks: 16\n")
+    (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 4}"))
+    assert_one_line("train_final: a global batch of 8 rows cannot be reached with 16 ranks")  # 2 rows a question: mix
+
+
+@pytest.mark.parametrize("text", ["", "# threads: 2\n", "---\n", "null\n", "{}\n"])
+def test_a_machine_file_without_entries_is_as_good_as_none(project, text):
+    (project / "machine.yaml").write_text(text)
+    assert _check.errors() == []
+    assert _settings.machine().threads == 1
+
+
+PROMPTS = {
+    b"": "the prompt is empty",
+    b" \n\t\n": "the prompt is empty",
+    b"\xef\xbb\xbf": "the prompt is empty",
+    b"Think\n\xff\xfe": "line 2: byte 0xff is not UTF-8",
+    "Überlege".encode("latin-1"): "line 1: byte 0xdc is not UTF-8",
+    "Think.".encode("utf-16"): "line 1: byte 0xff is not UTF-8",
+    "Think.".encode("utf-16-le"): r"line 1: the control character '\x00' is no text",
+    b"Think\x1b[31m.": r"line 1: the control character '\x1b' is no text",
+    b"Think.\n\nThen\x00": r"line 3: the control character '\x00' is no text",
+    b"Think.<|im_end|>\n<|im_start|>user": "line 1: <|im_end|> would end the turn of the prompt",
+    b"\nThink.\n<|im_start|>user": "line 3: <|im_start|> would end the turn of the prompt",
+    b"Think.<|endoftext|>": "line 1: <|endoftext|> would end the turn of the prompt",
+    b"Think. " * 20_000: "has more than 131072 bytes",
+}
+"""A prompt file, and what has to be said of it."""
+
+
+@pytest.mark.parametrize("content", PROMPTS, ids=lambda content: repr(content[:20]))
+@pytest.mark.parametrize("name", ["reasoner", "untrained"])
+def test_a_bad_prompt_is_named_in_one_line(project, content, name):
+    (project / "vr" / "recipes" / "prompts" / f"{name}.txt").write_bytes(content)
+    assert_one_line(f"vr/recipes/prompts/{name}.txt: {PROMPTS[content]}")
+
+
+def test_a_prompt_is_its_text_without_what_editors_put_round_it(project):
+    file = project / "prompt.txt"
+    file.write_bytes("\ufeffThink.\r\nThen <|begin_of_solution|>\tanswer: \u00a0é\n\n".encode())
+    assert _check.system_prompt(file) == "Think.\nThen <|begin_of_solution|>\tanswer: \u00a0é"
+
+
+def test_a_message_of_another_library_is_one_line_of_bounded_length():
+    assert _settings.one_line("a\n  b\x1b[31m\r\n\tc") == "a b?[31m c"
+    long = _settings.one_line("begin " + "x" * 100_000 + " end")
+    assert len(long) < 2100 and long.startswith("begin x") and long.endswith("x end")
+
+
+def test_what_a_model_needs_and_has_not_is_found_before_it_is_evaluated(project):
+    (project / "params.yaml").write_text(changed("models: [initial, final]", "models: [initial, sft]"))
+    assert_one_line("params.yaml: evaluate.models: 'sft': there is no folder models/sft")
+    (project / "models" / "sft").mkdir(parents=True)
+    assert _check.errors() == []
+
+
+def test_every_stage_says_what_it_writes():
+    for file in (ROOT / "stages").glob("[a-z]*.py"):
+        if file.stem == "reproduce":
+            continue
+        module = __import__(f"stages.{file.stem}", fromlist=["main"])
+        written = {name.removesuffix("_out").upper() for name in _run._outputs(module.main)}
+        assert written, file
+        assert all(name in module.__doc__ for name in written), file
+
+
+# Through the processes of stages
+
+
+def fails(folder: Path, *command: str) -> str:
+    """Run a module of the project in `folder`; the one line that it ends with."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done
+    assert done.stdout == "" and done.stderr.count("\n") == 1, done
+    return done.stderr
+
+
+@pytest.fixture
+def tables(project):
+    """All that a stage reads for one problem and seed 0; params ask for that seed."""
+    (project / "params.yaml").write_text(changed("K: 4 ", "K: 1 ").replace("seeds: [0, 1, 2, 3]", "seeds: [0]"))
+    save(project / "problems.parquet", schemas.Problems, PROBLEM)
+    save(project / "subset.parquet", schemas.Subset, {"problem_id": "a"})
+    save(project / "traces/seed=0.parquet", schemas.Traces, TRACE)
+    for folder in ("initial", "posterior"):
+        save(project / folder / "seed=0.parquet", schemas.Logps, LOGP)
+    save(project / "acc/seed=0.parquet", schemas.Likelihood, LIKELIHOOD)
+    return project
+
+
+WEIGH = (
+    "stages.weigh",
+    "problems.parquet",
+    "subset.parquet",
+    "traces",
+    "initial",
+    "posterior",
+    "acc",
+    "w/w.parquet",
+)
+PROMPT = "vr/recipes/prompts/reasoner.txt"
+BASE = ("stages.base", "problems.parquet", "vr/recipes/prompts", "base")
+SAMPLE = ("stages.sample_traces", "problems.parquet", "subset.parquet", "models/none", PROMPT, PROMPT)
+
+
+def test_the_tables_of_these_tests_are_right_as_they_stand(tables):
+    subprocess.run([sys.executable, "-m", *WEIGH], cwd=tables, env={"PYTHONPATH": str(ROOT)}, check=True)
+    assert (tables / "w" / "w.parquet").is_file()
+
+
+TABLES = {
+    "no problem": ("problems.parquet", lambda f: f.clear(), "problems.parquet: the table has no rows"),
+    "no question in the subset": ("subset.parquet", lambda f: f.clear(), "subset.parquet: the table has no rows"),
+    "no trace": ("traces/seed=0.parquet", lambda f: f.clear(), "traces/seed=0.parquet: the table has no rows"),
+    "seeds as text": (
+        "initial/seed=0.parquet", lambda f: f.cast({"seed": pl.String}), "seed=0.parquet: column 'seed' is String"),
+    "a wrong number of tokens": (
+        "traces/seed=0.parquet", lambda f: f.with_columns(trace_tokens=3), "'trace_tokens': 3, 'n_proposal': 2"),
+    "a log-prob above 0": (
+        "posterior/seed=0.parquet", lambda f: f.with_columns(trace_logp_sum=0.5), "parquet: trace_logp_sum: max"),
+    "a log-prob that is NaN": (
+        "posterior/seed=0.parquet", lambda f: f.with_columns(trace_logp_sum=float("nan")), "'trace_logp_sum': 'nan'"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", TABLES)
+def test_a_stage_names_a_bad_table_in_one_line_and_writes_nothing(tables, case):
+    name, change, words = TABLES[case]
+    change(pl.read_parquet(tables / name)).write_parquet(tables / name)
+    line = fails(tables, *WEIGH)
+    assert line.startswith("weigh: error: ") and words in line
+    assert not (tables / "w").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "empty"),
+    [
+        (SAMPLE, "subset.parquet"),
+        (("stages.base", "problems.parquet", "vr/recipes/prompts", "base"), "problems.parquet"),
+    ],
+)
+def test_a_stage_without_any_question_fails(tables, stage, empty):
+    pl.read_parquet(tables / empty).clear().write_parquet(tables / empty)
+    out = "t/posterior/seed=0.parquet"
+    assert f"{empty}: the table has no rows" in fails(tables, *stage, *([out] if stage is SAMPLE else []))
+    assert not (tables / "base").exists() and not (tables / "t").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("t/posterior/seed=99999999999.parquet", "should be seed=N.parquet with N below 2147483648"),
+        ("t/posterior/0.parquet", "should be seed=N.parquet"),
+        ("t/prior/seed=0.parquet", "the table's folder should be one of posterior, initial"),
+        ("subset.parquet/posterior/seed=0.parquet", "cannot be written: "),
+        ("/proc/1/posterior/seed=0.parquet", "cannot be written: "),
+    ],
+)
+def test_a_stage_whose_output_has_no_place_fails_before_its_work(tables, out, words):
+    assert words in fails(tables, *SAMPLE, out)  # not a word of the model, which is missing too
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "params", "prompt", "start", "words"),
+    [
+        (("stages",), changed("epochs: 12", "epochs: .inf"), b"Think.", "", "training.epochs = inf"),
+        (("stages",), RECIPE, b"\xff", "", f"{PROMPT}: line 1: byte 0xff is not UTF-8"),
+        (("stages.problems", "p.parquet"), changed("size: all", "size: 1501"), b"", "problems: error: ", "size = 1501"),
+        (("stages.problems", "p.parquet"), RECIPE + "a: &a [1]\nb: *a\n", b"", "problems: error: ", "line 112: *a"),
+        (("stages.reproduce",), RECIPE, b"", "error: ", "machine.yaml: 1: a key should be a word"),
+    ],
+)
+def test_a_command_ends_with_status_1_and_one_line(project, command, params, prompt, start, words):
+    (project / "params.yaml").write_text(params)
+    (project / PROMPT).write_bytes(prompt)
+    if command[0] == "stages.reproduce":
+        (project / "machine.yaml").write_text("1: 2\n")
+    line = fails(project, *command)
+    assert line.startswith(start) and words in line
+    assert not (project / "p.parquet").exists()
