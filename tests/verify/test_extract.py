@@ -32,6 +32,31 @@ def test_the_answer_of_a_solution(solution, answer):
 
 
 @pytest.mark.parametrize(
+    ("between", "answer"),
+    [
+        (" and ", "1, 2"),
+        (r",\ \text{or}\quad $x_{1} = $", "2"),  # a control space is no separator that joins
+        (r", \text{ or } $x_{1} = $", "1, 2"),
+        (", then ", "2"),
+        (". So ", "2"),
+        (";", "2"),
+    ],
+)
+def test_boxes_are_one_answer_where_or_and_or_a_comma_joins_them(between, answer):
+    assert final_answer(rf"\boxed{{1}}{between}\boxed{{2}}") == answer
+
+
+@pytest.mark.parametrize(
+    "run", [" ", "\n", "$", ",", ", ", "{", "}", "\\", "x", "or ", "\\text{", "\\quad", "answer is ", "."]
+)
+def test_finding_the_answer_takes_time_linear_in_the_text(run):
+    started = time.process_time()
+    for frame in (r"\boxed{1},%s x \boxed{2}", r"\boxed{%s", "The answer is %s", r"\boxed{1}%s!", r"\boxed{1}\boxed%s"):
+        final_answer(frame % (run * (20_000 // len(run))))
+    assert time.process_time() - started < 0.5  # about 0.02 s; quadratic would be tens of seconds
+
+
+@pytest.mark.parametrize(
     "solution", ["", "step 5", "x = 5", r"\boxed{", r"\boxed{\frac{1}{2}", r"\boxed{}", "we get 12"]
 )
 def test_a_number_somewhere_is_no_answer(solution):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import math_verify.grader
 import sympy
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy, normalize_latex
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, _Latex2Sympy, normalize_latex
 from sympy.logic.boolalg import Boolean
 
 from vr.verify.math.limits import limit_of_text, limit_of_tree, may_be_expanded
@@ -35,6 +35,14 @@ _PLACES = (-31.4, -7.31, -2.62, -1.13, -0.47, 0.37, 1.21, 2.93, 7.77, 31.2)
 """The points at which inequalities and sets are compared: who holds there and who does not."""
 _SAME_AT_A_POINT = 1e-6
 """Relative: a larger difference at a point is no rounding of floating point."""
+
+
+class _Reader(_Latex2Sympy):
+    """The reader of latex2sympy2, which computes nothing while it reads, made to hold to that for binomials too."""
+
+    def convert_binom(self, binom: Any) -> Any:
+        return sympy.binomial(self.convert_expr(binom.upper), self.convert_expr(binom.lower), evaluate=False)
+
 
 Returned = TypeVar("Returned")
 
@@ -82,7 +90,7 @@ def _parsed(text: str) -> Any:
     """What the grammar makes of a text. Primes, which it skips, become subscripts."""
     spelled = normalize_latex(re.sub(r"'+", lambda primes: f"_{{{'p' * len(primes.group())}}}", text), _SPELLING)
     is_real = not math_verify.grader.should_treat_as_complex(spelled)
-    return latex2sympy(spelled, is_real=is_real, normalization_config=None, conversion_config=_CASE_COUNTS)
+    return _Reader(is_real=is_real, config=_CASE_COUNTS).parse(spelled)
 
 
 def warm_up() -> None:
