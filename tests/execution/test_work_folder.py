@@ -1,6 +1,7 @@
 """Work folders: found again by the same fingerprint, held by one run at a time, gone when the work is done."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         work_folder.work_folder(tmp_path / "work", "stage", "f1"),
     ):
         pytest.fail("there is no folder to work in")
+
+
+def test_a_full_disk_is_one_line_that_names_the_lock(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with (
+            pytest.raises(OSError, match=r"stage/lock: cannot be written: .*too large"),
+            work_folder.work_folder(tmp_path, "stage", "f1"),
+        ):
+            pytest.fail("nothing can be written there")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_lock_of_a_process_that_has_ended_holds_nobody_up(tmp_path: Path) -> None:

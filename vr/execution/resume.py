@@ -137,11 +137,8 @@ def _save(
 def _write_shard(folder: Path, rows: Sequence[Row], columns: Mapping[str, Any]) -> dict[Path, list[int]]:
     content = _as_parquet(rows, columns)
     file = folder / _name(folder, content)
-    try:
-        with atomic_file(file) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise OSError(f"{file}: cannot be written: {error}") from error
+    with atomic_file(file) as part:
+        part.write_bytes(content)
     return {file: [row["index"] for row in rows]}
 
 

@@ -54,13 +54,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """A free name beside `path` that holds this process's id; what stands there at the end is removed."""
+    """A free name beside `path` that holds this process's id; what stands there at the end is removed.
+
+    Raises:
+        OSError: of a full disk, whose own message may name no file, says that `path` cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in _leftovers(path):
         remove(left)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+    except OSError as error:
+        if type(error) is not OSError or str(path) in str(error):  # a missing file, say; or it is named already
+            raise
+        raise OSError(f"{path}: cannot be written: {error}") from error
     finally:
         remove(part)
 

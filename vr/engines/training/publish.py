@@ -40,23 +40,16 @@ def publish(trained: Path, base: Path, out: Path, *, precision: str, turn_ends: 
         require_finite(trained)
     except ValueError as error:
         raise ValueError(f"{out}: the training has diverged: {error}") from error
-    try:
-        with atomic_folder(out) as part:
-            _copy_kept_files(base, part)
-            _change_config(part / "config.json", _DTYPES[precision], turn_ends[0])
-            _change(part / "generation_config.json", {"eos_token_id": list(turn_ends)})
-            for name in ("tokenizer_config.json", "special_tokens_map.json"):
-                _end_turns_in(part / name)
-            for path in (*trained.glob("*.safetensors"), *trained.glob("*.safetensors.index.json")):
-                _link_or_copy(path, part / path.name)
-    except OSError as error:  # of a full disk, Python's own message may name no path
-        raise OSError(f"{out}: cannot be written: {error}") from error
-
-
-def _copy_kept_files(base: Path, part: Path) -> None:
-    for name in _KEPT_FILES:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, part / name)  # without the mode: the base may be read-only
+    with atomic_folder(out) as part:
+        for name in _KEPT_FILES:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, part / name)  # without the mode: the base may be read-only
+        _change_config(part / "config.json", _DTYPES[precision], turn_ends[0])
+        _change(part / "generation_config.json", {"eos_token_id": list(turn_ends)})
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            _end_turns_in(part / name)
+        for path in (*trained.glob("*.safetensors"), *trained.glob("*.safetensors.index.json")):
+            _link_or_copy(path, part / path.name)
 
 
 def _change_config(path: Path, dtype: str, turn_end: int) -> None:
