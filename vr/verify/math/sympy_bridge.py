@@ -140,10 +140,15 @@ def _values_differ(left: Any, right: Any) -> bool:
         first, second = _value_at(left, symbols, point), _value_at(right, symbols, point)
         if first is None or second is None:
             return False
-        size = max(abs(first), abs(second))
-        if math.isfinite(size) and abs(first - second) > _SAME_AT_A_POINT * size:
+        if not _same_number(first, second):
             return True
     return False
+
+
+def _same_number(first: complex, second: complex) -> bool:
+    """Whether two values can be the same, given the rounding of floating point. Infinity is no finite number."""
+    size = max(abs(first), abs(second))
+    return first == second or (math.isfinite(size) and abs(first - second) <= _SAME_AT_A_POINT * size)
 
 
 def _value_at(formula: Any, symbols: list[Any], point: float) -> complex | None:
@@ -190,9 +195,8 @@ def _are_proportional_at_points(first: Any, second: Any) -> bool:
     """Whether two formulas have the same ratio at all points where both have a value."""
     symbols = sorted(first.free_symbols, key=str)
     values = [(_value_at(first, symbols, point), _value_at(second, symbols, point)) for point in _POINTS]
-    known = [(one, other) for one, other in values if one is not None and other]
-    ratios = [one / other for one, other in known]
-    return all(abs(ratio - ratios[0]) <= _SAME_AT_A_POINT * abs(ratios[0]) for ratio in ratios)
+    ratios = [one / other for one, other in values if one is not None and other]
+    return all(_same_number(ratio, ratios[0]) for ratio in ratios)
 
 
 @_unless_it_raises(math.nan)
