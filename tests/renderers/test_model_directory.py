@@ -13,7 +13,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_models import DAMAGED, damaged
 
-from vr.renderers.model_directory import load_config, load_model, require_finite, require_model, vocabulary
+from vr.renderers.model_directory import (
+    load_config,
+    load_model,
+    require_finite,
+    require_fit,
+    require_model,
+    vocabulary,
+)
 from vr.renderers.tokenizer import load_tokenizer
 
 
@@ -24,6 +31,7 @@ def copy(model: Path, out: Path) -> Path:
 def test_a_whole_model_passes_every_check(tiny_model: Path) -> None:
     require_model(tiny_model)
     require_finite(tiny_model)
+    require_fit(tiny_model)
     assert load_config(tiny_model).vocab_size == vocabulary(tiny_model) == len(load_tokenizer(tiny_model))
 
 
@@ -141,7 +149,7 @@ def change_tensors(model: Path, change: Callable[[dict[str, Any]], object]) -> N
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("how", [{}, {"device_map": "meta"}])
+@pytest.mark.parametrize("load", [load_model, require_fit])
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -157,13 +165,13 @@ def test_weights_that_do_not_fit_the_config_are_refused_not_made_up(
     tmp_path: Path,
     change: Callable[[dict[str, Any]], object],
     words: str,
-    how: dict[str, Any],
+    load: Callable[[Path], object],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     model = copy(tiny_model, tmp_path / "model")
     change_tensors(model, change)
     with pytest.raises(ValueError) as caught:
-        load_model(model, **how)
+        load(model)
     assert str(caught.value).startswith(f"{model}: ") and words in str(caught.value)
     assert capfd.readouterr().err == ""  # no report, no progress bar
 

@@ -191,6 +191,21 @@ def test_a_missing_source_is_one_error_that_names_it(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fills_during_a_download_is_not_taken_for_a_missing_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(OSError, match=r"base\.source = 'some/model': cannot be downloaded: .*No space left") as caught:
+        models.fetch("some/model", None, tmp_path / "out")
+    assert not isinstance(caught.value, FileNotFoundError)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_that_is_no_hub_name_is_the_same_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"base\.source = '/no/such/folder'"):
         models.fetch("/no/such/folder", None, tmp_path / "out")

@@ -19,7 +19,7 @@ from typing import Any
 import dataframely as dy
 
 from vr.renderers import markers
-from vr.renderers.model_directory import in_one_line, load_config, load_model, require_finite
+from vr.renderers.model_directory import in_one_line, require_finite, require_fit
 from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.settings.params import Base
 from vr.tables.files import atomic_folder
@@ -163,8 +163,7 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
             _download(source, revision, part)
         with _naming(source, part):
             require_turn_markers(load_tokenizer(part))
-            load_config(part)
-            load_model(part, device_map="meta")  # do the weights fit the config?
+            require_fit(part)
             require_finite(part)
 
 
@@ -201,8 +200,12 @@ def _download(source: str, revision: str | None, part: Path) -> None:
     try:
         snapshot_download(source, revision=revision, local_dir=part, allow_patterns=list(TAKEN))
     except (OSError, ValueError) as error:  # the hub's own errors derive from one of these
+        if isinstance(error, OSError) and error.errno:  # the machine's: a full disk
+            raise OSError(f"base.source = {source!r}: cannot be downloaded: {error}") from error
         at = f" at revision {revision}" if revision else ""
-        raise FileNotFoundError(f"base.source = {source!r}{at}: no such directory, and the hub: {error}") from error
+        raise FileNotFoundError(
+            f"base.source = {source!r}{at}: no such directory, and the hub: {in_one_line(error)}"
+        ) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
 
 

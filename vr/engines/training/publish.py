@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vr.renderers.markers import TURN_END
-from vr.renderers.model_directory import require_finite
+from vr.renderers.model_directory import read_json, require_finite
 from vr.tables.files import atomic_folder
 
 _KEPT_FILES = (
@@ -53,21 +53,21 @@ def publish(trained: Path, base: Path, out: Path, *, precision: str, turn_ends: 
 
 
 def _change_config(path: Path, dtype: str, turn_end: int) -> None:
-    config = json.loads(path.read_text())
+    config = read_json(path)
     _change(path, {"torch_dtype" if "torch_dtype" in config else "dtype": dtype, "eos_token_id": turn_end})
 
 
 def _end_turns_in(path: Path) -> None:
     """Make TURN_END the `eos_token` of a tokenizer's file, where it names another."""
     if path.is_file():
-        named = json.loads(path.read_text()).get("eos_token")
-        text = named["content"] if isinstance(named, dict) else named
+        named = read_json(path).get("eos_token")
+        text = named.get("content") if isinstance(named, dict) else named
         if text != TURN_END:
             _change(path, {"eos_token": TURN_END})
 
 
 def _change(path: Path, entries: dict[str, Any]) -> None:
-    content = json.loads(path.read_text()) if path.is_file() else {}
+    content = read_json(path) if path.is_file() else {}
     path.write_text(json.dumps(content | entries, indent=2, ensure_ascii=False) + "\n")
 
 
