@@ -69,6 +69,7 @@ def test_algebra_is_not_reached_by_values_that_differ_at_a_point(monkeypatch):
         (r"(-2,2)", "x^2<4"),
         (r"\binom{n}{2}", r"\frac{n(n-1)}{2}"),
         ("3+2i", "2i+3"),
+        (r"\binom{2n}{n}", r"{\binom{2n}{n}}"),
     ],
 )
 def test_equal_values_are_equal(gold, answer):

@@ -101,7 +101,10 @@ def _functions_nested(value: Any) -> int:
 
 
 def _bits(value: Any) -> float:
-    """A bound on the bits of all numbers that come up when the value is computed exactly. Variables are not numbers."""
+    """A bound on the bits of all numbers that come up when the value is computed, with small numbers for variables.
+
+    Constants and variables count as one bit: the sine of their power needs as many bits as that power has.
+    """
     if isinstance(value, sympy.Rational):
         return float(abs(value.p).bit_length() + (value.q - 1).bit_length())
     sizes = [_bits(part) for part in _parts(value)]
@@ -112,7 +115,7 @@ def _bits(value: Any) -> float:
     if isinstance(value, sympy.binomial):
         bits_of_factor = sizes[0] if isinstance(value.args[0], sympy.Integer) else max(64.0, sizes[0])
         return bits_of_factor * _magnitude(value.args[1], sizes[1])
-    return sum(sizes)
+    return max(1.0, sum(sizes))
 
 
 def _magnitude(number: Any, bits: float) -> float:

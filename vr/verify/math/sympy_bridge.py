@@ -82,6 +82,8 @@ def _read(text: str) -> tuple[Any | None, str]:
     value = _parsed(text)
     if not isinstance(value, sympy.Basic | sympy.MatrixBase):
         return None, ""
+    if isinstance(value, sympy.FiniteSet) and len(value) == 1:
+        value = value.args[0]  # `{x}` is a group
     limit = limit_of_tree(value)
     return (None, limit) if limit else (value, "")
 
