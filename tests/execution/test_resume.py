@@ -120,6 +120,7 @@ DAMAGE = {
     "no rows": lambda file: pl.DataFrame(schema={"index": pl.Int64, **COLUMNS}).write_parquet(file),
     "text": lambda file: file.write_text("not Parquet"),
     "a folder": make_folder,
+    "a pipe": lambda file: (file.unlink(), os.mkfifo(file)),
     "a link to nowhere": lambda file: (file.unlink(), file.symlink_to("nowhere")),
     "another stage's": lambda file: put_in_its_place(file, [{"index": 100, **row(7)}]),
 }

@@ -105,6 +105,27 @@ def test_a_lock_of_a_process_that_has_ended_holds_nobody_up(tmp_path: Path) -> N
             assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
 
 
+def test_a_lock_that_a_child_of_an_ended_process_holds_is_said_to_be_that(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from pathlib import Path
+from vr.execution import work_folder
+with work_folder.work_folder(Path({str(tmp_path)!r}), "stage", "f1"):
+    if os.fork():
+        os._exit(0)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as parent:
+        parent.wait()
+        with (
+            pytest.raises(RuntimeError, match=f"stage: a child of process {parent.pid}, which has ended, is at work"),
+            work_folder.work_folder(tmp_path, "stage", "f1"),
+        ):
+            pass
+        assert parent.stdin is not None
+        parent.stdin.close()
+
+
 def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None:
     program = f"""
 import sys

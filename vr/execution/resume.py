@@ -97,6 +97,8 @@ def _saved(folder: Path, missing: set[int], columns: Mapping[str, Any]) -> dict[
 
 
 def _indices(file: Path, missing: set[int], columns: Mapping[str, Any]) -> list[int]:
+    if not file.is_file():  # a pipe, say, from which reading would never end
+        raise ValueError("it is no file")
     content = file.read_bytes()
     if file.name != _name(file.parent, content):
         raise ValueError("its name is not its checksum")

@@ -92,8 +92,10 @@ def _held(path: Path, name: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             pid = file.read().decode(errors="replace").strip() or "unknown"
+            # The lock outlives its process in a child that this one forked.
+            who = f"process {pid}" if Path("/proc", pid).exists() else f"a child of process {pid}, which has ended,"
             raise RuntimeError(
-                f"{name}: process {pid} is at work on the same step in {path.parent}: wait for it or end it"
+                f"{name}: {who} is at work on the same step in {path.parent}: wait for it or end it"
             ) from None
         file.truncate(0)
         try:

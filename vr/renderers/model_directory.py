@@ -22,7 +22,7 @@ INDEX = f"{WEIGHTS}.index.json"
 ADAPTER = "adapter_config.json"
 """Names another model, from anywhere, that transformers loads in place of the one in the directory."""
 SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
-"""What a trained model takes over in part (vr/engines/training/publish.py): better read before a training than after."""
+"""What a trained model takes over in part (vr/engines/training/publish.py): read before a training, not only after."""
 EXPONENTS = {"F64": (8, 0x7FF0000000000000), "F32": (4, 0x7F800000), "F16": (2, 0x7C00), "BF16": (2, 0x7F80)}
 """Bytes of a number, and the bits of its exponent: all of these are set in NaN and infinity, and in nothing else."""
 _PIECE = 1 << 26  # bytes read at one time
