@@ -5,6 +5,7 @@ Parquet files is in tests/tables/test_parquet.py.
 """
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -255,6 +256,22 @@ def test_a_file_that_is_missing_is_named(project, name):
 def test_a_link_to_no_machine_file_is_not_taken_for_no_file(project):
     (project / "machine.yaml").symlink_to("nowhere.yaml")
     assert_one_line("machine.yaml: No such file or directory")
+
+
+SLIPS = [b"[", b"]", b"{", b"}", b":", b"&a ", b"*a", b"!!int ", b"!!set ", b"? ", b"- ", b"|", b"'", b'"', b"#", b"\t", b"\n",
+         b"  ", b"<<: ", b"null", b"1e400", b"2001-01-01", b"\xff", b"\0", b"---\n", b"%", b"9" * 5000]  # fmt: skip
+
+
+def test_slips_of_the_pen_anywhere_in_params_end_in_lines_that_name_the_file(project):
+    draw = random.Random(0)
+    for _ in range(150):
+        content = bytearray(RECIPE.encode())
+        for _ in range(draw.randint(1, 3)):
+            begin = draw.randrange(len(content))
+            content[begin : begin + draw.choice((0, 0, 1, 20))] = draw.choice(SLIPS)
+        (project / "params.yaml").write_bytes(content)
+        lines = _settings.config_errors()
+        assert all(line.startswith("params.yaml: ") and line.isprintable() for line in lines), lines
 
 
 MACHINE = {
