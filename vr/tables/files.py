@@ -66,7 +66,8 @@ def _part_of(path: Path) -> Iterator[Path]:
     try:
         yield part
     except OSError as error:
-        if type(error) is not OSError or str(path) in str(error):  # a missing file, say; or it is named already
+        # Others name a file already, or come from what the caller reads meanwhile.
+        if type(error) is not OSError or error.errno is None or str(path) in str(error):
             raise
         raise OSError(f"{path}: cannot be written: {error}") from error
     finally:
