@@ -16,6 +16,7 @@ from tiny_models import DAMAGED, damaged
 from vr.renderers.model_directory import (
     load_config,
     load_model,
+    positions,
     require_finite,
     require_fit,
     require_model,
@@ -33,6 +34,7 @@ def test_a_whole_model_passes_every_check(tiny_model: Path) -> None:
     require_finite(tiny_model)
     require_fit(tiny_model)
     assert load_config(tiny_model).vocab_size == vocabulary(tiny_model) == len(load_tokenizer(tiny_model))
+    assert positions(tiny_model) == 512
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -128,10 +130,20 @@ def test_a_config_that_transformers_cannot_read_is_one_line_that_names_it(
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_config_without_the_size_of_its_vocabulary_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 0}))
-    with pytest.raises(ValueError, match=r"config\.json: vocab_size = 0"):
-        vocabulary(tmp_path)
+@pytest.mark.parametrize(
+    ("content", "read", "words"),
+    [
+        ({"model_type": "qwen3", "vocab_size": 0}, vocabulary, "vocab_size = 0"),
+        ({"model_type": "qwen3", "max_position_embeddings": -1}, positions, "max_position_embeddings = -1"),
+        ({"model_type": "mamba"}, positions, "max_position_embeddings = None"),
+    ],
+)
+def test_a_config_without_a_size_that_is_needed_is_named(
+    tmp_path: Path, content: dict[str, Any], read: Callable[[Path], int], words: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"config\.json: {words}"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("read", [load_config, load_model, vocabulary])

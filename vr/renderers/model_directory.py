@@ -2,7 +2,8 @@
 
 The tokenizer, which is in the same directory, is vr/renderers/tokenizer.py's.
 
-Nothing here unpickles or runs code that comes with a model. The checks `require_...` need no engine's libraries.
+Nothing here unpickles or runs code that comes with a model. `require_model` and `require_finite` import no engine's
+libraries, so they can stand before anything else.
 
 Not covered: bits that have flipped within a tensor and left a finite number (DVC compares checksums), and weights in
 8 bits or fewer, whose numbers are not looked at.
@@ -124,10 +125,16 @@ def vocabulary(model: str | Path) -> int:
     Raises:
         FileNotFoundError, ValueError: as `load_config`; the config does not say it.
     """
-    size = getattr(load_config(model).get_text_config(), "vocab_size", None)
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"{model}/config.json: vocab_size = {size!r}")
-    return size
+    return _size(model, "vocab_size")
+
+
+def positions(model: str | Path) -> int:
+    """How many tokens a text under the model may have.
+
+    Raises:
+        FileNotFoundError, ValueError: as `vocabulary`.
+    """
+    return _size(model, "max_position_embeddings")
 
 
 def unknown_id(ids: Sequence[int], known: int) -> int | None:
@@ -154,6 +161,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def in_one_line(error: Exception) -> str:
     """What an error of another library says, which may be several lines."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _size(model: str | Path, name: str) -> int:
+    size = getattr(load_config(model).get_text_config(), name, None)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{model}/config.json: {name} = {size!r}")
+    return size
 
 
 def _require_config(folder: Path) -> None:

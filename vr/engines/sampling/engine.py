@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vr.renderers.model_directory import in_one_line, load_config, require_fit, require_model
+from vr.renderers.model_directory import in_one_line, positions, require_fit, require_model
 from vr.settings.machine import Machine, gpus
 
 
@@ -140,7 +140,7 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
         torch.set_num_threads(machine.threads)
     # vLLM compiles the rank that it adds to each log-prob: 17 s and a C++ compiler, of no use to small models.
     torch.compiler.set_stance("force_eager")
-    length = load_config(model).max_position_embeddings
+    length = positions(model)
     return {
         "kv_cache_memory_bytes": machine.kv_cache_gib * 2**30,
         "distributed_executor_backend": "uni",
