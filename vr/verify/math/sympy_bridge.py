@@ -33,8 +33,10 @@ _POINTS = (0.7312, 1.3841)
 """The points at which formulas are compared by value: positive, so that roots and logarithms are real."""
 _PLACES = (-31.4, -7.31, -2.62, -1.13, -0.47, 0.37, 1.21, 2.93, 7.77, 31.2)
 """The points at which inequalities and sets are compared: who holds there and who does not."""
-_SAME_AT_A_POINT = 1e-6
-"""Relative: a larger difference at a point is no rounding of floating point."""
+_DIGITS = 40
+"""Of a value at a point: enough to lose 25 where terms cancel, as they do in the expansion of (x-1)^{20}."""
+_SAME_AT_A_POINT = 1e-11
+"""Relative: a larger difference at a point is no rounding."""
 
 
 class _Reader(_Latex2Sympy):
@@ -148,16 +150,16 @@ def _values_differ(left: Any, right: Any) -> bool:
 
 
 def _same_number(first: complex, second: complex) -> bool:
-    """Whether two values can be the same, given the rounding of floating point. Infinity is no finite number."""
+    """Whether two values can be the same, given the rounding of each. Infinity is no finite number."""
     size = max(abs(first), abs(second))
     return first == second or (math.isfinite(size) and abs(first - second) <= _SAME_AT_A_POINT * size)
 
 
 def _value_at(formula: Any, symbols: list[Any], point: float) -> complex | None:
     """The value of a formula with a number near `point` for each symbol; None where it has none."""
-    place = {symbol: sympy.Float(point + 0.0917 * index) for index, symbol in enumerate(symbols)}
+    place = {symbol: sympy.Float(point + 0.0917 * index, _DIGITS) for index, symbol in enumerate(symbols)}
     try:
-        return complex(formula.xreplace(place).evalf(15))
+        return complex(formula.xreplace(place).evalf(_DIGITS))
     except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
         return None
 
