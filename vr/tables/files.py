@@ -66,8 +66,9 @@ def _part_of(path: Path) -> Iterator[Path]:
     try:
         yield part
     except OSError as error:
-        # Others name a file already, or come from what the caller reads meanwhile.
-        if type(error) is not OSError or error.errno is None or str(path) in str(error):
+        # A number of the system's says that it is a disk's error; libraries in Rust give it in the text alone.
+        of_a_disk = type(error) is OSError and (error.errno is not None or "(os error " in str(error))
+        if not of_a_disk or str(path) in str(error):
             raise
         raise OSError(f"{path}: cannot be written: {error}") from error
     finally:
