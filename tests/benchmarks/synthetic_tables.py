@@ -136,8 +136,8 @@ def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draw
 
 def write_base(folder: Path, words: list[str]) -> None:
     """A model directory with all that the renderer reads of it: a tokenizer of one token a word, and no weights."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from safetensors.numpy import save_file
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     special = [markers.TEXT_END, *markers.MARKERS, markers.TURN_BEGIN, markers.TURN_END]
