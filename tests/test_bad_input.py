@@ -76,8 +76,8 @@ VALUES = {
     "subsets.disjoint": ("'true'", "1", "yes", "null"),
     "base.source": ("''", "null", "5", "/nowhere/at/all", "../nowhere"),
     "base.revision": ("7", "true", "1e5"),
-    "base.hidden_size": ("0", "-64", "64.0", HUGE),
-    "base.layers": ("0", HUGE),
+    "base.hidden_size": ("0", "-64", "64.0", HUGE, "4096"),
+    "base.layers": ("0", HUGE, "33"),
     "base.heads": ("0", HUGE),
     "base.vocabulary": ("279", HUGE),
     "base.markers": ("both",),
@@ -122,7 +122,7 @@ VALUES = {
     "evaluate.boxed_without_solution": ("1",),
     "evaluate.seed": ("-1", HUGE),
     "report.pass_at": ("[]", "[0]", "[1, 1]", "[16]", "[1, 2.0]", f"[{HUGE}]"),
-    "report.bootstrap": ("99", "1e4", HUGE),
+    "report.bootstrap": ("99", "1e4", HUGE, "100001"),
     "report.seed": ("-1", HUGE),
 }  # fmt: skip
 """Values that an entry must not have."""
