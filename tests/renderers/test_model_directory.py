@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import struct
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from vr.renderers.model_directory import (
     require_model,
     vocabulary,
 )
-from vr.renderers.tokenizer import load_tokenizer
+from vr.renderers.tokenizer import load_tokenizer, turn_ends
 
 
 def copy(model: Path, out: Path) -> Path:
@@ -209,3 +210,38 @@ def test_a_bad_tokenizer_is_one_line_that_names_its_model(tiny_model: Path, tmp_
     with pytest.raises(ValueError) as caught:
         load_tokenizer(model)
     assert str(caught.value).startswith(f"{model}: its tokenizer cannot be read: ") and "\n" not in str(caught.value)
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """The bytes with a few bits flipped, some bytes taken out or put in, or cut; of weights in their head."""
+    place = rng.randrange(min(len(content), 3000))
+    flipped = bytes([content[place] ^ 1 << rng.randrange(8)])
+    put_in = rng.choice([b"null", b"{", b"]", b'"', b"\xff", b"-", b"NaN", b"1e999", flipped])
+    return rng.choice(
+        [
+            content[:place] + put_in + content[place + 1 :],
+            content[:place] + put_in + content[place:],
+            content[:place] + content[place + rng.randint(1, 40) :],
+            content[:place],
+        ]
+    )
+
+
+def test_a_model_of_which_some_bytes_were_changed_loads_or_is_refused_in_one_line(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rng, model = random.Random(0), copy(tiny_model, tmp_path / "model")
+    refused: list[str] = []
+    for file in [*sorted(model.glob("*.json")), model / "model.safetensors"] * 15:
+        whole = file.read_bytes()
+        file.write_bytes(mutate(whole, rng))
+        try:
+            tokenizer = load_tokenizer(model)
+            for check in (require_fit, require_finite, vocabulary, positions):
+                check(model)
+            turn_ends(tokenizer)
+        except (ValueError, FileNotFoundError) as error:
+            refused.append(str(error))
+        file.write_bytes(whole)
+    assert len(refused) > 40
+    assert all(str(model) in said and "\n" not in said for said in refused)
