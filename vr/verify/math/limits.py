@@ -18,8 +18,8 @@ _MAX_CHARACTERS = 400
 _MAX_NESTING = 10
 """The grammar takes about 0.1 s for each level of nesting that it has not met before."""
 _MAX_BARS = 8
-_MAX_FACTORS_IN_ARGUMENT = 16
-"""Of a function without brackets, such as `sin 2x`. The grammar takes time quadratic in them."""
+_MAX_FACTORS = 16
+"""In the argument of a function without brackets, such as `sin 2x`. The grammar takes time quadratic in them."""
 _MAX_UNITED_SETS = 12
 _MAX_OPERATIONS = 300
 _MAX_FUNCTIONS_NESTED = 4
@@ -45,29 +45,33 @@ _SIGN = re.compile(r"[-+=<>,;]")
 _COMMAND = re.compile(r"\\\\|\\([a-zA-Z]+)")
 _ENVIRONMENT = re.compile(r"\\begin\s*(?!\{[pb]?matrix\}|\{array\})")
 _LONG_EXPONENT_OF_TEN = re.compile(r"\d\s*[eE]\s*[+-]?\d{4}")
-_COMPUTED_WHILE_READING = re.compile(r"\\(?:cup|cap|setminus)(?![a-zA-Z])|[,;]")
+_JOINS_SETS = re.compile(r"\\(?:cup|cap|setminus)(?![a-zA-Z])")
+_COMPUTED_WHILE_READING = re.compile(rf"{_JOINS_SETS.pattern}|[,;]")
 _BIG_NUMBER = re.compile(r"\^\s*\{?\s*[+-]?\d{3}|!|\d{5}|\^[^^]*\^[^^]*\^")
 
 
 def limit_of_text(text: str) -> str:
-    """The limit that a normalised text exceeds, as words for a verdict; empty where sympy may read it."""
-    if len(text) > _MAX_CHARACTERS:
-        return f"longer than the {_MAX_CHARACTERS} characters of a formula"
-    if shapes.depth_of(text) > _MAX_NESTING or text.count("|") > _MAX_BARS:
-        return f"nested deeper than {_MAX_NESTING} levels"
-    if _factors_in_argument(text) > _MAX_FACTORS_IN_ARGUMENT:
-        return f"a function of more than {_MAX_FACTORS_IN_ARGUMENT} factors"
-    if unknown := next(
-        (name for name in filter(None, _COMMAND.findall(text)) if not _KNOWN_COMMAND.fullmatch(name)), None
-    ):
-        return rf"not compared as a formula: \{unknown}"
-    if _ENVIRONMENT.search(text):
-        return "not compared as a formula: an environment that is no matrix"
-    if text.count(r"\cup") + text.count(r"\cap") > _MAX_UNITED_SETS:
-        return f"more than {_MAX_UNITED_SETS} sets united"
-    if _LONG_EXPONENT_OF_TEN.search(text) or (_COMPUTED_WHILE_READING.search(text) and _BIG_NUMBER.search(text)):
-        return "numbers too large to compute with"
-    return ""
+    """The first limit that a normalised text exceeds, as words for a verdict; empty where sympy may read it."""
+    unknown = _unknown_command(text)
+    is_computed = _COMPUTED_WHILE_READING.search(text) is not None
+    exceeded = {
+        f"longer than the {_MAX_CHARACTERS} characters of a formula": len(text) > _MAX_CHARACTERS,
+        f"nested deeper than {_MAX_NESTING} levels": shapes.depth_of(text) > _MAX_NESTING,
+        f"more than {_MAX_BARS} bars": text.count("|") > _MAX_BARS,
+        f"a function of more than {_MAX_FACTORS} factors": _factors_in_argument(text) > _MAX_FACTORS,
+        rf"not compared as a formula: \{unknown}": bool(unknown),
+        "not compared as a formula: an environment that is no matrix": _ENVIRONMENT.search(text) is not None,
+        f"more than {_MAX_UNITED_SETS} sets united": len(_JOINS_SETS.findall(text)) > _MAX_UNITED_SETS,
+        "an exponent of ten too large to compute with": _LONG_EXPONENT_OF_TEN.search(text) is not None,
+        "numbers too large to compute with": is_computed and _BIG_NUMBER.search(text) is not None,
+    }
+    return next((limit for limit, is_exceeded in exceeded.items() if is_exceeded), "")
+
+
+def _unknown_command(text: str) -> str:
+    """The first command that may not reach sympy; empty where all may."""
+    names = filter(None, _COMMAND.findall(text))
+    return next((name for name in names if not _KNOWN_COMMAND.fullmatch(name)), "")
 
 
 def _factors_in_argument(text: str) -> int:
