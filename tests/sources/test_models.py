@@ -224,6 +224,15 @@ def test_a_damaged_source_is_one_line_that_names_it_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def test_a_damaged_source_is_refused_before_anything_is_copied(
+    special: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = damaged(special, tmp_path / "source", "weights cut at the end")
+    monkeypatch.setattr(shutil, "copyfile", lambda *_: pytest.fail("copied"))
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole"):
+        models.fetch(str(source), None, tmp_path / "out")
+
+
 def change_tensors(source: Path, change: Callable[[dict[str, Any]], object]) -> None:
     from safetensors.torch import load_file, save_file
 
