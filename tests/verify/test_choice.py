@@ -3,6 +3,8 @@ r"""Multiple choice: the letter that an answer chooses."""
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vr.verify import Task
 from vr.verify.choice import read_choice
@@ -49,3 +51,10 @@ def test_reading_a_choice_takes_time_linear_in_the_text(run):
     for frame in ("%s", "A%s", "(A) %s", "option A%s"):
         read_choice(normalise(frame % (run * (20_000 // len(run)))))
     assert time.process_time() - started < 1.0  # about 0.02 s; quadratic would be minutes
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.one_of(st.text(st.characters(), max_size=40), st.text(r"ABC().:, \\{}and or", max_size=40)))
+def test_every_text_chooses_or_does_not(judge, answer):
+    (verdict,) = judge(Task("choice", rf"\boxed{{{answer}}}", "B"))
+    assert verdict.outcome in ("correct", "wrong", "no_answer")

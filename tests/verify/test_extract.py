@@ -3,6 +3,8 @@ r"""Finding answers and programs in solutions."""
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vr.verify.extract import final_answer, last_program
 
@@ -61,6 +63,33 @@ def test_finding_the_answer_takes_time_linear_in_the_text(run):
 )
 def test_a_number_somewhere_is_no_answer(solution):
     assert final_answer(solution) is None
+
+
+PIECES = (
+    r"\boxed{",
+    r"\boxed",
+    "}",
+    "{",
+    "$",
+    "5",
+    " ",
+    ", ",
+    "or ",
+    "answer is ",
+    "####",
+    "</think>",
+    "\n",
+    "\\",
+    "\ud800",
+    ".",
+)
+
+
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.characters()), max_size=30).map("".join))
+def test_every_text_names_an_answer_that_is_not_empty_or_none(solution):
+    answer = final_answer(solution)
+    assert answer is None or answer.strip()
 
 
 def test_the_last_fenced_block_is_the_program():
