@@ -12,7 +12,17 @@ from stages._settings import config_errors, document, machine
 from vr.engines.training.layout import cores, lay_out
 from vr.settings.consistency import Document
 from vr.settings.machine import gpus
-from vr.settings.params import Base, Benchmark, BuildFinal, Evaluate, Shared, TrainFinal, TrainInitial, TrainPosterior
+from vr.settings.params import (
+    Base,
+    Benchmark,
+    BuildFinal,
+    Evaluate,
+    Published,
+    Shared,
+    TrainFinal,
+    TrainInitial,
+    TrainPosterior,
+)
 from vr.sources import benchmarks
 
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")
@@ -46,7 +56,8 @@ def _models(entries: Document) -> Iterator[str]:
     for entry, names in (("models", evaluate.models), ("untrained", evaluate.untrained)):
         for name in names:
             folder = Path("models", name)
-            if name not in ("base", *TRAINED) and not folder.is_dir() and not folder.with_name(f"{name}.dvc").exists():
+            known = ("base", *TRAINED, *entries[Published.section])
+            if name not in known and not folder.is_dir() and not folder.with_name(f"{name}.dvc").exists():
                 yield f"params.yaml: evaluate.{entry}: {name!r}: there is no folder {folder}"
 
 

@@ -50,22 +50,22 @@ def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:
 
 
 def _the_final_subset_is_a_part_of_the_questions(document: Document) -> Iterator[str]:
-    subsets, train = Subsets.read(document), Problems.read(document).train
-    if subsets.final.size == "all":
+    subsets, most = Subsets.read(document), Problems.read(document).at_most
+    if subsets.final.size == "all" or most is None:
         return
-    if subsets.final.size > train:
-        yield f"subsets.final.size = {subsets.final.size} is more than the questions, problems.train = {train}"
-    elif subsets.disjoint and subsets.final.size == train:
-        yield f"subsets.final.size = {train} with disjoint: true leaves no question for pi_0 and q to learn from"
+    if subsets.final.size > most:
+        yield f"subsets.final.size = {subsets.final.size} is more than the {most} questions of problems.sources"
+    elif subsets.disjoint and subsets.final.size == most:
+        yield f"subsets.final.size = {most} with disjoint: true leaves no question for pi_0 and q to learn from"
 
 
 def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
-    train = Problems.read(document).train
+    most = Problems.read(document).at_most
     trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
     for training in trainings:
-        if (size := training.read(document).batch_size) > train:
+        if most is not None and (size := training.read(document).batch_size) > most:
             place = training.section if "batch_size" in document[training.section] else training.defaults
-            yield f"{place}.batch_size = {size} is more than the questions, problems.train = {train}"
+            yield f"{place}.batch_size = {size} is more than the {most} questions of problems.sources"
 
 
 def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str]:

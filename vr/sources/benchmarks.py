@@ -4,6 +4,7 @@ Knows the names of the benchmarks alone; what is in them, and how it is made, is
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import dataframely as dy
 
@@ -11,13 +12,13 @@ from vr.settings import params
 from vr.sources import miniature
 from vr.tables import schemas
 
-SOURCES: dict[str, Callable[[str, params.Benchmark], dy.DataFrame[schemas.Benchmark]]] = {
+SOURCES: dict[str, Callable[[str, Any], dy.DataFrame[schemas.Benchmark]]] = {
     name: miniature.benchmark for name in miniature.BENCHMARKS
 }
 """Maps a benchmark's name to the function that makes its table from its name and its entry of params.yaml."""
 
 
-def load(name: str, settings: params.Benchmark) -> dy.DataFrame[schemas.Benchmark]:
+def load(name: str, settings: params.Benchmark, _folder: str | None) -> dy.DataFrame[schemas.Benchmark]:
     """The questions of one benchmark.
 
     Args:
