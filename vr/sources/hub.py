@@ -138,7 +138,10 @@ def _hub_errors(where: str, revision: str | None) -> Iterator[None]:
 def _files_of(source: _Folder | _HubSet, config: str | None, split: str) -> list[str]:
     """The names of a split's files, in the set's order."""
     readable = [name for name in source.names if Path(name).suffix in _READERS and Path(name).name not in _NO_ROWS_IN]
-    names = _named_in_card(source, readable, config, split) or _named_for(readable, config, split)
+    if declared := _declared(source, config):
+        names = [name for name in readable if any(fnmatch(name, pattern) for pattern in declared.get(split, []))]
+    else:
+        names = _named_for(readable, config, split)
     wanted = f"split {split}" if config is None else f"split {split} of {config}"
     if not names:
         raise FileNotFoundError(f"{source.where}: no file holds {wanted}; it has {_few(source.names)}")
@@ -147,8 +150,8 @@ def _files_of(source: _Folder | _HubSet, config: str | None, split: str) -> list
     return names
 
 
-def _named_in_card(source: _Folder | _HubSet, names: Sequence[str], config: str | None, split: str) -> list[str]:
-    """The files that the head of the card gives to the split; none where it says nothing of it.
+def _declared(source: _Folder | _HubSet, config: str | None) -> dict[str, list[str]]:
+    """The patterns of file names that the head of the card gives to each split; none where it does not say.
 
     Raises:
         ValueError: the head is not what the hub reads.
@@ -156,22 +159,23 @@ def _named_in_card(source: _Folder | _HubSet, names: Sequence[str], config: str 
     from huggingface_hub import metadata_load
 
     if CARD not in source.names:
-        return []
+        return {}
+    patterns: dict[str, list[str]] = {}
     with _naming(f"{source.where}: {CARD}"):
-        card = metadata_load(source.path(CARD)) or {}
-        patterns = list(_patterns(card.get("configs") or [], config, split))
-    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+        for entry in (metadata_load(source.path(CARD)) or {}).get("configs") or []:
+            if config is None or entry["config_name"] == config:
+                for split, paths in _splits(entry.get("data_files", [])):
+                    patterns.setdefault(split, []).extend(paths)
+    return patterns
 
 
-def _patterns(entries: list[dict[str, Any]], config: str | None, split: str) -> Iterator[str]:
-    """The patterns of file names that a card's `configs` give to a split."""
-    for entry in entries:
-        if config is None or entry["config_name"] == config:
-            for part in _listed(entry.get("data_files", [])):
-                if isinstance(part, str):
-                    part = {"split": "train", "path": part}
-                if part["split"] == split:
-                    yield from _listed(part["path"])
+def _splits(data_files: Any) -> Iterator[tuple[str, list[str]]]:
+    """Each split of a configuration and its patterns; files without a split are for training."""
+    for part in _listed(data_files):
+        if isinstance(part, str):
+            yield "train", [part]
+        else:
+            yield part["split"], _listed(part["path"])
 
 
 def _listed(value: Any) -> list[Any]:
