@@ -10,7 +10,7 @@ from pathlib import Path
 from stages._renderer import system_prompt
 from stages._settings import config_errors, document, machine
 from vr.engines.training.layout import cores, lay_out
-from vr.settings.consistency import Document
+from vr.settings.consistency import MADE_HERE, Document
 from vr.settings.machine import gpus
 from vr.settings.params import (
     Base,
@@ -26,7 +26,6 @@ from vr.settings.params import (
 from vr.sources import benchmarks
 
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")
-TRAINED = ("initial", "posterior", "final")
 
 
 def errors() -> list[str]:
@@ -56,7 +55,7 @@ def _models(entries: Document) -> Iterator[str]:
     for entry, names in (("models", evaluate.models), ("untrained", evaluate.untrained)):
         for name in names:
             folder = Path("models", name)
-            known = ("base", *TRAINED, *entries[Published.section])
+            known = (*MADE_HERE, *entries[Published.section])
             if name not in known and not folder.is_dir() and not folder.with_name(f"{name}.dvc").exists():
                 yield f"params.yaml: evaluate.{entry}: {name!r}: there is no folder {folder}"
 

@@ -20,6 +20,8 @@ from vr.tables import schemas
 ROOT = Path(__file__).parent.parent
 RECIPE = (ROOT / "vr" / "recipes" / "miniature.yaml").read_text(encoding="utf-8")
 HUGE = "9" * 31
+LAST = RECIPE.count("\n") + 1
+"""The line after the recipe's."""
 
 
 @pytest.fixture
@@ -67,11 +69,14 @@ VALUES = {
     "template": ("C", "b", "1"),
     "posterior_logps": ("vllm", "false"),
     "prompts": ("''", "null", "7"),
-    "problems.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
-    "problems.programs": (".nan", ".inf", "-.inf", "-0.1", "1.1", "'0.2'", "true", "20%"),
-    "problems.slips": ("1.5", "null"),
-    "problems.guesses": ("-1", "[]"),
-    "problems.seed": ("-1", HUGE, "2147483648", "0.5", "'0'", "false", "null"),
+    "benchmark_folder": ("''", "7", "[]"),
+    "problems.sources": ("[]", "{}", "null", "miniature", "[1]", "[miniature, miniature]", "[gsm8k]", "[gsm]",
+                         "[sources]", "['']"),
+    "problems.miniature.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
+    "problems.miniature.programs": (".nan", ".inf", "-.inf", "-0.1", "1.1", "'0.2'", "true", "20%"),
+    "problems.miniature.slips": ("1.5", "null"),
+    "problems.miniature.guesses": ("-1", "[]"),
+    "problems.miniature.seed": ("-1", HUGE, "2147483648", "0.5", "'0'", "false", "null"),
     "subsets.disjoint": ("'true'", "1", "yes", "null"),
     "base.source": ("''", "null", "5", "/nowhere/at/all", "../nowhere"),
     "base.revision": ("7", "true", "1e5"),
@@ -81,6 +86,8 @@ VALUES = {
     "base.vocabulary": ("279", HUGE),
     "base.markers": ("both",),
     "base.seed": ("-1", HUGE),
+    "training.source": ("''", "7", "[]"),
+    "training.revision": ("7", "1e5", "true"),
     "training.epochs": (".inf", ".nan", "0", "-1", "1e300", "'12'", "true", "null"),
     "training.batch_size": (HUGE, "0", "-16", "16.0", "'16'", "1501"),
     "training.learning_rate": ("0", "1", "-1e-3", ".nan", "'2e-5'", "2e-5x"),
@@ -117,8 +124,9 @@ VALUES = {
 def with_value(entry: str, value: str) -> str:
     """The recipe with another value for one entry."""
     *sections, key = entry.split(".")
-    head = RECIPE.index(f"\n{sections[0]}:") if sections else 0
-    begin = RECIPE.index(f"\n{'  ' * len(sections)}{key}:", head) + 1
+    begin = 0
+    for depth, name in enumerate((*sections, key)):
+        begin = RECIPE.index(f"\n{'  ' * depth}{name}:", begin) + 1
     return f"{RECIPE[:begin]}{'  ' * len(sections)}{key}: {value}{RECIPE[RECIPE.index(chr(10), begin) :]}"
 
 
@@ -140,9 +148,9 @@ PARAMS = {
     "an override of no training": (changed("train_final: {}", "train_final: {epoch: 3}"), "train_final.epoch = 3"),
     "a bad override": (changed("train_initial: {}", "train_initial: {epochs: .inf}"), "train_initial.epochs = inf"),
     "an override beyond the questions": (changed("train_final: {}", "train_final: {batch_size: 9999}"),
-                                         "train_final.batch_size = 9999 is more than the questions"),
-    "a benchmark nobody has": (changed("  miniature_dev: {q", "  math500: {q").replace("miniature_dev: 8, ", ""),
-                               "benchmark.math500: no such benchmark"),
+                                         "train_final.batch_size = 9999 is more than the 1500 questions"),
+    "a benchmark nobody has": (changed("  miniature_dev: {q", "  miniature_tset: {q").replace("miniature_dev: 8, ", ""),
+                               "benchmark.miniature_tset: no such benchmark"),
     "no benchmark at all": (re.sub(r"\n  miniature_\w+: {q.*", "", changed("benchmark:   ", "benchmark: {}  ")).replace(
         "miniature_dev: 8, ", ""), "benchmark.miniature_test is missing"),
     "a section that is missing": (changed("\nlikelihood_acc:\n  seed: 0  ", "\n"), "missing likelihood_acc"),
@@ -150,7 +158,22 @@ PARAMS = {
     "a section that is a list": (changed("train_initial: {}", "train_initial: [1]"), "train_initial = [1]: should be"),
     "a section that is text": (changed("train_final: {}", "train_final: none"), "train_final = 'none': should be"),
     "an entry that is missing": (changed("  ratio: per_token ", "  #"), "weigh.ratio: Field required"),
-    "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "problems: slips + guesses = 1.1: at most 1"),
+    "a source without its section": (changed("sources: [miniature] ", "sources: [gym, miniature] "),
+                                     "problems.gym is missing, but problems.sources names it"),
+    "a source that nobody has": (changed("sources: [miniature] ", "sources: [minature] "),
+                                 "'minature': no such source (there are: miniature, bespoke_stratos, gsm8k,"),
+    "a section of a source that nobody has": (changed("  miniature:\n", "  more: {}\n  miniature:\n"),
+                                              "problems.more = {}"),
+    "a published model without a source": (changed("published: {} ", "published: {a: {revision: null}} "),
+                                           "published.a.source: Field required"),
+    "published models in a list": (changed("published: {} ", "published: [a] "), "published = ['a']: should be a sec"),
+    "a published model with the name of another": (
+        changed("published: {} ", "published: {final: {source: a/b, revision: null}} "),
+        "published.final: the name of a model that is made here"),
+    "a published model whose name is a path": (
+        changed("published: {} ", "published: {a/b: {source: a/b, revision: null}} "),
+        "published.a/b: a name has letters, digits, "),
+    "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "slips + guesses = 1.1: at most 1"),
     "more of a subset than there is": (changed("size: all", "size: 1501"), "subsets.final.size = 1501 is more than"),
     "a subset of no number": (changed("size: all", "size: most"), "subsets.final.size = 'most'"),
     "a subset of a large number": (changed("size: all", f"size: {HUGE}"), "subsets.final.size = 999"),
@@ -166,7 +189,7 @@ PARAMS = {
     "null": ("null\n", "params.yaml: no entries"),
     "a list": ("- K: 4\n", "should be keys and values, is list"),
     "a word": ("K=4\n", "should be keys and values, is str"),
-    "two documents": (RECIPE + "---\nK: 4\n", "line 111: not YAML: but found another document"),
+    "two documents": (RECIPE + "---\nK: 4\n", f"line {LAST}: not YAML: but found another document"),
     "a key twice": (changed("\nK: 4 ", "\nK: 4\nK: 3 "), "line 7: not YAML: found duplicate key \"K\""),
     "a key twice in a section": (changed("  ratio:", "  token_logps: true\n  ratio:"), "duplicate key \"token_logps\""),
     "a tab": (changed("  ratio:", "\tratio:"), "not YAML"),
@@ -187,15 +210,15 @@ PARAMS = {
     "a tag that does not fit": (changed("K: 4", "K: !!int four"), "line 6: not YAML: 'four': invalid literal"),
     "a tag without a number": (changed("K: 4", "K: !!float ''"), "line 6: not YAML: '': "),
     "a set": (changed("[initial, final] ", "!!set {initial, final} "), "evaluate.models = "),
-    "an alias": (changed("{size: all,", "&final {size: all,") + "more: *final\n", "line 111: *final: write the value"),
+    "an alias": (changed("{size: all,", "&final {size: all,") + "more: *final\n", f"line {LAST}: *final: write"),
     "an alias that merges": (changed("train_initial: {}", "train_initial: &same {}") + "more:\n  <<: *same\n",
                              "*same: write the value out"),
-    "an alias of nothing": (RECIPE + "more: *nothing\n", "line 111: *nothing"),
+    "an alias of nothing": (RECIPE + "more: *nothing\n", f"line {LAST}: *nothing"),
     "a bomb of aliases": ("".join(f"{a}: &{a} [{', '.join([f'*{b}'] * 9) if b else 'x'}]\n"
                                   for a, b in zip("abcdefghij", " abcdefghi".replace(" ", "") and ["", *"abcdefghi"],
                                                   strict=True)), "line 2: *a: write the value out"),
-    "brackets without end": (RECIPE + "more: " + "[" * 100_000, "line 111: more than 20 levels"),
-    "sections without end": (RECIPE + "more: " + "{a: " * 30_000, "line 111: more than 20 levels"),
+    "brackets without end": (RECIPE + "more: " + "[" * 100_000, f"line {LAST}: more than 20 levels"),
+    "sections without end": (RECIPE + "more: " + "{a: " * 30_000, f"line {LAST}: more than 20 levels"),
     "levels by indentation": (RECIPE + "".join(f"{' ' * n}a:\n" for n in range(300)), "more than 20 levels"),
     "a file of megabytes": (RECIPE + "# " + "x" * (1 << 20), "params.yaml: has more than 131072 bytes"),
     "another version of YAML": ("%YAML 9.9\n---\n" + RECIPE, "line 1: not YAML"),
@@ -215,7 +238,7 @@ BYTES = {
     "not UTF-8": (changed("# true: sum", "# \u00e9").encode("latin-1"), "byte 0xe9 is not"),
     "UTF-16": (RECIPE.encode("utf-16"), "params.yaml: line 1: byte 0xff is not UTF-8"),
     "bytes of a program": (b"\x7fELF\x02\x01\x01" + bytes(100), "params.yaml: not YAML: unacceptable character"),
-    "a surrogate": (RECIPE.encode() + b"x: \xed\xa0\x80\n", "params.yaml: line 111: byte 0xed is not UTF-8"),
+    "a surrogate": (RECIPE.encode() + b"x: \xed\xa0\x80\n", f"params.yaml: line {LAST}: byte 0xed is not UTF-8"),
 }  # fmt: skip
 
 
@@ -468,8 +491,20 @@ def test_a_stage_whose_output_has_no_place_fails_before_its_work(tables, out, wo
     [
         (("stages",), changed("epochs: 12", "epochs: .inf"), b"Think.", "", "training.epochs = inf"),
         (("stages",), RECIPE, b"\xff", "", f"{PROMPT}: line 1: byte 0xff is not UTF-8"),
-        (("stages.problems", "p.parquet"), changed("size: all", "size: 1501"), b"", "problems: error: ", "size = 1501"),
-        (("stages.problems", "p.parquet"), RECIPE + "a: &a [1]\nb: *a\n", b"", "problems: error: ", "line 112: *a"),
+        (
+            ("stages.problems", "p.parquet", "l.parquet"),
+            changed("size: all", "size: 1501"),
+            b"",
+            "problems: error: ",
+            "size = 1501",
+        ),
+        (
+            ("stages.problems", "p.parquet", "l.parquet"),
+            RECIPE + "a: &a [1]\nb: *a\n",
+            b"",
+            "problems: error: ",
+            f"line {LAST + 1}: *a",
+        ),
         (("stages.reproduce",), RECIPE, b"", "error: ", "machine.yaml: 1: a key should be a word"),
     ],
 )

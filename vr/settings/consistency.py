@@ -3,6 +3,7 @@
 A contradiction would be found by a stage that runs late, or by none.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from vr.settings.params import (
     Evaluate,
     Params,
     Problems,
+    Published,
     Report,
     ScoreInitial,
     ScorePosterior,
@@ -22,8 +24,11 @@ from vr.settings.params import (
     TrainPosterior,
     Weigh,
 )
+from vr.settings.ranges import MODEL_NAME
 
 Document = Mapping[str, Any]
+MADE_HERE = ("base", "initial", "posterior", "final")
+"""The models of the pipeline's own stages: folders of models/."""
 
 
 def contradictions(document: Document) -> list[str]:
@@ -40,6 +45,14 @@ def _benchmarks_have_questions(document: Document) -> Iterator[str]:
     for name in dict.fromkeys([*evaluate.benchmarks, *evaluate.samples]):
         if name not in document[Benchmark.section]:
             yield f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it"
+
+
+def _published_models_have_names_of_their_own(document: Document) -> Iterator[str]:
+    for (name,) in Published.names(document):
+        if name in MADE_HERE:
+            yield f"published.{name}: the name of a model that is made here ({', '.join(MADE_HERE)})"
+        if not re.fullmatch(MODEL_NAME, name):
+            yield f"published.{name}: a name has letters, digits, _, - and ., and begins with none of - and ."
 
 
 def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:
@@ -80,6 +93,7 @@ def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str
 
 _CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     _benchmarks_have_questions,
+    _published_models_have_names_of_their_own,
     _some_k_of_pass_at_k_is_drawn,
     _the_final_subset_is_a_part_of_the_questions,
     _a_step_takes_no_question_twice,

@@ -37,7 +37,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 NotEmpty = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(without_repeats)]
 Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
-Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+MODEL_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+Model = Annotated[str, Field(pattern=MODEL_NAME)]
 """The name of a folder in models/, and a part of a DVC stage's name."""
 BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 """As a model's name, without dots: `evaluate.samples.NAME` is an entry of dvc.yaml's `params`."""

@@ -39,7 +39,8 @@ def load(settings: params.Problems) -> Loaded:
         problems = pl.concat([problems, new])
         left_out = pl.concat([left_out, loaded.left_out, repeated])
     if problems.is_empty():
-        raise ValueError(f"problems.sources: no question is left of {left_out.height} row(s) (data/left_out.parquet)")
+        why = ", the first: {}: {}".format(*left_out.row(0)[1:3]) if left_out.height else ""
+        raise ValueError(f"problems.sources: no question is left of {left_out.height} row(s){why}")
     return Loaded(problems, left_out)
 
 
