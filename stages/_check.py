@@ -1,7 +1,7 @@
 """What a stage would find wrong hours from now, found before the first: `python -m stages` asks for it.
 
 A stage by itself checks the settings (`config_errors`) and its own inputs. Here are the things beside the settings that
-params.yaml names: prompts, benchmarks, models, and the batch that a training has to reach on this machine.
+params.yaml names: prompts, benchmarks, folders, models, and the batch that a training has to reach on this machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +15,20 @@ from vr.settings.machine import gpus
 from vr.settings.params import (
     Base,
     Benchmark,
+    BenchmarkFolder,
     BuildFinal,
     Evaluate,
+    Problems,
     Published,
     Shared,
+    Train,
     TrainFinal,
     TrainInitial,
     TrainPosterior,
 )
 from vr.sources import benchmarks
 
+TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")
 
 
@@ -60,16 +64,39 @@ def _models(entries: Document) -> Iterator[str]:
                 yield f"params.yaml: evaluate.{entry}: {name!r}: there is no folder {folder}"
 
 
-def _source_of_base(entries: Document) -> Iterator[str]:
-    source = Base.read(entries).source
-    if source.startswith(("/", "./", "../", "~")) and not Path(source).is_dir():
-        yield f"params.yaml: base.source = {source!r}: no such directory"
+def _folders(entries: Document) -> Iterator[str]:
+    places = {"benchmark_folder": BenchmarkFolder.read(entries).benchmark_folder}
+    places |= {
+        f"{entry}.source": source
+        for entry, source in _sources_of_models(entries)
+        if source is not None and source.startswith(("/", "./", "../", "~"))
+    }
+    for entry, place in places.items():
+        if place is not None and not Path(place).is_dir():
+            yield f"params.yaml: {entry} = {place!r}: no such directory"
+
+
+def _sources_of_models(entries: Document) -> Iterator[tuple[str, str | None]]:
+    """Where models come from: the section of params.yaml, and its folder or hub id; null: nowhere, it is trained."""
+    yield Base.section, Base.read(entries).source
+    for (name,) in Published.names(entries):
+        yield f"{Published.section}.{name}", Published.read(entries, name).source
+    for training in TRAININGS:
+        yield training.section, training.read(entries).source
+
+
+def _own_table(entries: Document) -> Iterator[str]:
+    problems = Problems.read(entries)
+    if "table" in problems.sources and problems.table and not Path(problems.table.path).is_file():
+        yield f"params.yaml: problems.table.path = {problems.table.path!r}: no such file"
 
 
 def _batches(entries: Document) -> Iterator[str]:
     final, weighed = BuildFinal.read(entries), Shared.read(entries).K
     rows_of_final = (weighed if final.selection == "weighted" else 1) + final.mix
-    for training, rows in ((TrainInitial, 1), (TrainPosterior, 1), (TrainFinal, rows_of_final)):
+    for training, rows in zip(TRAININGS, (1, 1, rows_of_final), strict=True):
+        if training.read(entries).source is not None:
+            continue  # it is not trained here
         batch = training.read(entries).batch_size * rows
         for line in _error_of(lay_out, batch, machine(), gpus(), cores()):
             yield f"{training.section}: {line}"
@@ -82,4 +109,11 @@ def _error_of(check: Callable[..., object], *arguments: object) -> Iterator[str]
         yield str(error)
 
 
-_CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (_prompts, _benchmarks, _models, _source_of_base, _batches)
+_CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
+    _prompts,
+    _benchmarks,
+    _models,
+    _folders,
+    _own_table,
+    _batches,
+)

@@ -69,7 +69,7 @@ VALUES = {
     "template": ("C", "b", "1"),
     "posterior_logps": ("vllm", "false"),
     "prompts": ("''", "null", "7"),
-    "benchmark_folder": ("''", "7", "[]"),
+    "benchmark_folder": ("''", "7", "[]", "/nowhere/at/all", "benchmarks"),
     "problems.sources": ("[]", "{}", "null", "miniature", "[1]", "[miniature, miniature]", "[gsm8k]", "[gsm]",
                          "[sources]", "['']"),
     "problems.miniature.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
@@ -173,6 +173,19 @@ PARAMS = {
     "a published model whose name is a path": (
         changed("published: {} ", "published: {a/b: {source: a/b, revision: null}} "),
         "published.a/b: a name has letters, digits, "),
+    "a published model that is not there": (
+        changed("published: {} ", "published: {a: {source: ../nowhere, revision: null}} "),
+        "published.a.source = '../nowhere': no such directory"),
+    "a table that is not there": (
+        changed("sources: [miniature] ", "sources: [miniature, table] ").replace(
+            "  miniature:\n", "  table: {path: mine.parquet, name: mine}\n  miniature:\n"),
+        "problems.table.path = 'mine.parquet': no such file"),
+    "a model in place of a training that is not there": (
+        changed("train_initial: {}", "train_initial: {source: ./nowhere}"),
+        "train_initial.source = './nowhere': no such directory"),
+    "a benchmark without an entry": (
+        changed("benchmarks: [miniature_test] ", "benchmarks: [math500] ").replace("miniature_dev: 8", "math500: 2"),
+        "benchmark.math500 is missing, but evaluate.benchmarks or evaluate.samples names it (there are: miniat"),
     "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "slips + guesses = 1.1: at most 1"),
     "more of a subset than there is": (changed("size: all", "size: 1501"), "subsets.final.size = 1501 is more than"),
     "a subset of no number": (changed("size: all", "size: most"), "subsets.final.size = 'most'"),
@@ -317,6 +330,12 @@ def test_a_batch_that_the_machine_cannot_lay_out_is_found_before_the_first_train
     (project / "machine.yaml").write_text("train_ranks: 16\n")
     (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 4}"))
     assert_one_line("train_final: a global batch of 8 rows cannot be reached with 16 ranks")  # 2 rows a question: mix
+
+
+def test_a_model_that_is_taken_and_not_trained_has_no_batch_to_lay_out(project):
+    (project / "machine.yaml").write_text("train_ranks: 16\n")
+    (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 9999, source: a/b}"))
+    assert _check.errors() == []
 
 
 @pytest.mark.parametrize("text", ["", "# threads: 2\n", "---\n", "null\n", "{}\n"])

@@ -44,7 +44,11 @@ def _benchmarks_have_questions(document: Document) -> Iterator[str]:
     evaluate = Evaluate.read(document)
     for name in dict.fromkeys([*evaluate.benchmarks, *evaluate.samples]):
         if name not in document[Benchmark.section]:
-            yield f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it"
+            there_are = ", ".join(document[Benchmark.section]) or "none"
+            yield (
+                f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it "
+                f"(there are: {there_are})"
+            )
 
 
 def _published_models_have_names_of_their_own(document: Document) -> Iterator[str]:
@@ -76,7 +80,8 @@ def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
     most = Problems.read(document).at_most
     trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
     for training in trainings:
-        if most is not None and (size := training.read(document).batch_size) > most:
+        settings = training.read(document)
+        if settings.source is None and most is not None and (size := settings.batch_size) > most:
             place = training.section if "batch_size" in document[training.section] else training.defaults
             yield f"{place}.batch_size = {size} is more than the {most} questions of problems.sources"
 

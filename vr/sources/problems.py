@@ -41,7 +41,7 @@ def load(settings: params.Problems) -> Loaded:
     if problems.is_empty():
         why = ", the first: {}: {}".format(*left_out.row(0)[1:3]) if left_out.height else ""
         raise ValueError(f"problems.sources: no question is left of {left_out.height} row(s){why}")
-    return Loaded(problems, left_out)
+    return Loaded(problems, parquet.validate(left_out, schemas.LeftOut, "rows left out"))
 
 
 def _validated(loaded: Loaded, name: str) -> Loaded:
