@@ -9,11 +9,16 @@ from typing import Any
 import polars as pl
 
 from vr.settings import params
-from vr.sources import miniature
+from vr.sources import gsm8k, gym, miniature, table
 from vr.sources.loaded import COLUMNS, Loaded
 from vr.tables import parquet, schemas
 
-SOURCES: dict[str, Callable[[Any], Loaded]] = {"miniature": miniature.load}
+SOURCES: dict[str, Callable[[Any], Loaded]] = {
+    "miniature": miniature.load,
+    "gsm8k": gsm8k.load,
+    "gym": gym.load,
+    "table": table.load,
+}
 """Maps a source's name to the function that makes its rows from its entry in the section `problems`."""
 
 
