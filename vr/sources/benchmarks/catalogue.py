@@ -5,9 +5,10 @@ variational_reasoning/eval/eval.sh and its task files), byte for byte; but for G
 for the starter code (programs.py). n is the paper's (App. D; GSM8K: 1).
 """
 
+from vr.sources import gsm8k
 from vr.sources.benchmarks.choices import RIGHT, WRONG, gpqa, mmlu_pro
 from vr.sources.benchmarks.entry import QUESTION, Entry
-from vr.sources.benchmarks.mathematics import final_answers, short_answer, whole_number
+from vr.sources.benchmarks.mathematics import final_answers, grade_school, short_answer, whole_number
 from vr.sources.benchmarks.programs import STDIN, livecodebench
 from vr.sources.wordings import IN_A_BOX
 
@@ -149,6 +150,20 @@ CATALOGUE: dict[str, Entry] = {
         filled=mmlu_pro,
         n=1,
         size=12_032,
+        licence="MIT",
+    ),
+    "gsm8k": Entry(
+        hub="openai/gsm8k",
+        revision="e53f048856ff4f594e959d75785d2c2d37b678ee",
+        config=gsm8k.CONFIG,
+        split="test",
+        question="question",
+        columns=("answer",),
+        prompt=_BOXED,
+        verifier="math",
+        filled=grade_school,
+        n=1,
+        size=1319,
         licence="MIT",
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from vr.renderers import markers
 from vr.settings.params import HubBenchmark
+from vr.sources import gsm8k
 from vr.sources.benchmarks.entry import Entry, Row
 
 _WHOLE = re.compile(r"\s*([+-]?\d+)(?:\.0+)?(?:\^\{?\\circ\}?)?\s*", re.ASCII)
@@ -27,6 +28,23 @@ def short_answer(row: Row, entry: Entry, _settings: HubBenchmark, _name: str) ->
 def whole_number(row: Row, entry: Entry, settings: HubBenchmark, name: str) -> dict[str, Any]:
     r"""As `short_answer`; the answer is a whole number, which sets write as 073, 27.0 or 336^\circ."""
     return short_answer(row, entry, settings, name) | {"reference": shortest(row["answer"])}
+
+
+def grade_school(row: Row, entry: Entry, _settings: HubBenchmark, name: str) -> dict[str, Any]:
+    """A row of GSM8K: lines of working, and the number after them.
+
+    Raises:
+        ValueError: its answer is not both.
+    """
+    parts = gsm8k.split_answer(row["answer"])
+    if parts is None:
+        raise ValueError(f"{name}: its answer is not lines of working and then `#### NUMBER`")
+    working, number = parts
+    return {
+        "question": entry.asked(row[entry.question].strip()),
+        "reference": number,
+        "solution": markers.join_response(working, f"\\boxed{{{number}}}"),
+    }
 
 
 def shortest(answer: str | float) -> str:
