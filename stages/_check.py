@@ -52,6 +52,10 @@ def _prompts(entries: Document) -> Iterator[str]:
 def _benchmarks(entries: Document) -> Iterator[str]:
     for name in entries[Benchmark.section]:
         yield from _error_of(benchmarks.require_source, name)
+    folder = BenchmarkFolder.read(entries).benchmark_folder
+    for name in Evaluate.read(entries).benchmarks:
+        if folder and Path(folder).is_dir() and name in benchmarks.CATALOGUE:
+            yield from _error_of(benchmarks.place, name, benchmarks.CATALOGUE[name], folder)
 
 
 def _models(entries: Document) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 from test_stages import LIKELIHOOD, LOGP, PROBLEM, TRACE, save
 
 from stages import _check, _run, _settings
+from vr.sources import benchmarks
 from vr.tables import schemas
 
 ROOT = Path(__file__).parent.parent
@@ -330,6 +331,17 @@ def test_a_batch_that_the_machine_cannot_lay_out_is_found_before_the_first_train
     (project / "machine.yaml").write_text("train_ranks: 16\n")
     (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 4}"))
     assert_one_line("train_final: a global batch of 8 rows cannot be reached with 16 ranks")  # 2 rows a question: mix
+
+
+def test_a_benchmark_that_the_folder_lacks_is_found_before_a_run(project):
+    entry = "math500: {questions: all, size: published, official: false, seed: 0}"
+    text = changed("  miniature_dev: {q", f"  {entry}\n  miniature_dev: {{q").replace("miniature_dev: 8", "math500: 2")
+    text = text.replace("benchmarks: [miniature_test] ", "benchmarks: [math500] ")
+    (project / "params.yaml").write_text(text.replace("benchmark_folder: null ", "benchmark_folder: sets "))
+    (project / "sets").mkdir()
+    assert_one_line("params.yaml: benchmark_folder: benchmark.math500 needs the folder sets/")
+    (project / "sets" / benchmarks.CATALOGUE["math500"].hub).mkdir(parents=True)
+    assert _check.errors() == []
 
 
 def test_a_model_that_is_taken_and_not_trained_has_no_batch_to_lay_out(project):

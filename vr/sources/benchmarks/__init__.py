@@ -4,6 +4,6 @@ To add a published set, add one entry to `CATALOGUE`.
 """
 
 from vr.sources.benchmarks.catalogue import CATALOGUE
-from vr.sources.benchmarks.loading import load, require_source
+from vr.sources.benchmarks.loading import load, place, require_source
 
-__all__ = ["CATALOGUE", "load", "require_source"]
+__all__ = ["CATALOGUE", "load", "place", "require_source"]

@@ -62,7 +62,7 @@ def _is_generator(name: str) -> bool:
 
 
 def _published(name: str, entry: Entry, settings: HubBenchmark, folder: str | None) -> dy.DataFrame[schemas.Benchmark]:
-    found = list(_kept(name, entry, _place(name, entry, folder)))
+    found = list(_kept(name, entry, place(name, entry, folder)))
     if settings.size == "published" and len(found) != entry.size:
         raise ValueError(
             f"benchmark.{name}: {len(found)} questions in {entry.hub}, {entry.size} were published "
@@ -74,7 +74,7 @@ def _published(name: str, entry: Entry, settings: HubBenchmark, folder: str | No
     return parquet.validate(pl.DataFrame(drawn, schema=wanted), schemas.Benchmark, name)
 
 
-def _place(name: str, entry: Entry, folder: str | None) -> str:
+def place(name: str, entry: Entry, folder: str | None) -> str:
     """Where the set lies: its id on the hub, or its folder.
 
     Raises:
