@@ -127,7 +127,9 @@ def _hub_errors(where: str, revision: str | None) -> Iterator[None]:
         raise FileNotFoundError(f"{at}: {reason}") from error
     except errors.RevisionNotFoundError as error:
         raise FileNotFoundError(f"{at}: the set on the hub has no such revision") from error
-    except (httpx.HTTPError, errors.HfHubHTTPError, OSError) as error:
+    except errors.HfHubHTTPError as error:
+        raise FileNotFoundError(f"{at}: the hub answers {error.response.status_code}: try again later") from error
+    except (httpx.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
         reason = f"no such folder here, and the hub cannot be reached ({type(error).__name__}): name a local copy"
         raise FileNotFoundError(f"{at}: {reason}") from error
 
