@@ -22,7 +22,9 @@ from vr.tables.vocabulary import TRACE_KEY
 
 def main(problems: Path, traces: Path, initial: Path, reasoner: Path, answers: Out) -> None:
     p, how = params(SampleAnswers), machine()
-    sampled = parquet.read(traces, schemas.Traces, (*TRACE_KEY, "trace_ids", "thought_tokens", "finish"))
+    sampled = parquet.read(
+        traces, schemas.Traces, (*TRACE_KEY, "trace_ids", "trace_tokens", "thought_tokens", "finish")
+    )
     finished = keys.with_problems(
         sampled.filter(pl.col("finish").cast(pl.String) == "marker"), parquet.read(problems, schemas.Problems)
     )

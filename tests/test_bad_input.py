@@ -5,6 +5,7 @@ Parquet files is in tests/tables/test_parquet.py.
 """
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -81,8 +82,8 @@ VALUES = {
     "subsets.disjoint": ("'true'", "1", "yes", "null"),
     "base.source": ("''", "null", "5", "/nowhere/at/all", "../nowhere"),
     "base.revision": ("7", "true", "1e5"),
-    "base.hidden_size": ("0", "-64", "64.0", HUGE),
-    "base.layers": ("0", HUGE),
+    "base.hidden_size": ("0", "-64", "64.0", HUGE, "4096"),
+    "base.layers": ("0", HUGE, "33"),
     "base.heads": ("0", HUGE),
     "base.vocabulary": ("279", HUGE),
     "base.markers": ("both",),
@@ -101,6 +102,17 @@ VALUES = {
     "training.normalizer": ("mean",),
     "training.precision": ("fp16",),
     "training.seed": ("-1", HUGE),
+    "training.warmup_ratio": ("1.5", ".nan", "-0.1"),
+    "training.weight_decay": ("-1", "1", ".inf"),
+    "train_posterior.warmup_ratio": ("2", "null"),
+    "sample_traces.temperature": ("-1", "6", ".nan", "'0.7'"),
+    "sample_traces.top_p": ("0", "1.1", "true"),
+    "sample_traces.max_tokens": ("0", HUGE, "96.0"),
+    "sample_traces.precision": ("fp32", "32"),
+    "score_initial.token_logps": ("'no'", "0", "null"),
+    "score_posterior.token_logps": ("1",),
+    "sample_answers.samples": ("0", HUGE, "10001", "'4'"),
+    "sample_answers.max_tokens": ("-1",),
     "likelihood_acc.seed": ("-1", HUGE),
     "weigh.ratio": ("off", "1", "null"),
     "weigh.max_trace_tokens": ("0", HUGE),
@@ -112,11 +124,13 @@ VALUES = {
     "evaluate.benchmarks": ("[]", "{}", "null", "[math.500]", "[miniature_test, miniature_test]", "[a/b]"),
     "evaluate.samples": ("{}", "8", "null", "{miniature_test: 0}", "{miniature_test: true}", "{miniature_test: '8'}",
                          "{miniature_test: 8, math: 1}", f"{{miniature_test: {HUGE}}}"),
+    "evaluate.temperature": (".inf",),
+    "evaluate.top_p": ("-.inf",),
     "evaluate.untrained": ("null", "base", "[bsae]", "[base, base]"),
     "evaluate.boxed_without_solution": ("1",),
     "evaluate.seed": ("-1", HUGE),
     "report.pass_at": ("[]", "[0]", "[1, 1]", "[16]", "[1, 2.0]", f"[{HUGE}]"),
-    "report.bootstrap": ("99", "1e4", HUGE),
+    "report.bootstrap": ("99", "1e4", HUGE, "100001"),
     "report.seed": ("-1", HUGE),
 }  # fmt: skip
 """Values that an entry must not have."""
@@ -279,6 +293,24 @@ def test_a_file_that_is_missing_is_named(project, name):
 def test_a_link_to_no_machine_file_is_not_taken_for_no_file(project):
     (project / "machine.yaml").symlink_to("nowhere.yaml")
     assert_one_line("machine.yaml: No such file or directory")
+
+
+SLIPS = [
+    *(b"[", b"]", b"{", b"}", b":", b"&a ", b"*a", b"!!int ", b"!!set ", b"? ", b"- ", b"|", b"'", b'"', b"#", b"%"),
+    *(b"\t", b"\n", b"  ", b"<<: ", b"null", b"1e400", b"2001-01-01", b"\xff", b"\0", b"---\n", b"9" * 5000),
+]
+
+
+def test_slips_of_the_pen_anywhere_in_params_end_in_lines_that_name_the_file(project):
+    draw = random.Random(0)
+    for _ in range(150):
+        content = bytearray(RECIPE.encode())
+        for _ in range(draw.randint(1, 3)):
+            begin = draw.randrange(len(content))
+            content[begin : begin + draw.choice((0, 0, 1, 20))] = draw.choice(SLIPS)
+        (project / "params.yaml").write_bytes(content)
+        lines = _settings.config_errors()
+        assert all(line.startswith("params.yaml: ") and line.isprintable() for line in lines), lines
 
 
 MACHINE = {

@@ -135,6 +135,13 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a config of other bytes": (_write("config.json", b"\xff\xfe\x00"), "config.json: not JSON"),
     "a config nested too deeply": (_write("config.json", "[" * 100_000), "config.json: not JSON"),
     "a config that is a list": (_write("config.json", "[1]"), "config.json: should be names and values, is list"),
+    "half a generation config": (_cut("generation_config.json", 30), "generation_config.json: not JSON"),
+    "a generation config of text": (_write("generation_config.json", '"x"'), "generation_config.json: should be names"),
+    "an empty tokenizer config": (_cut("tokenizer_config.json", 0), "tokenizer_config.json: not JSON"),
+    "an adapter": (
+        _write("adapter_config.json", '{"base_model_name_or_path": "other/model"}'),
+        "adapter_config.json: an adapter",
+    ),
     "no weights": (lambda model: (model / "model.safetensors").unlink(), "no model.safetensors there"),
     "a pickle alone": (_as_pickle, "no model.safetensors there (other formats"),
     "weights under another name": (_index({}), "model.safetensors.index.json: no weight_map"),

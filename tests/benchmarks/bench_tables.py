@@ -147,7 +147,11 @@ def saved_training_set(folder: Path) -> dict[str, Any]:
             parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "question", "system")),
             renderer(folder),
         )
-        found.append(training_set.save(rows, folder / "rows", cutoff_len=16384, multiple_of=192))
+        found.append(
+            training_set.save(
+                rows, folder / "rows", cutoff_len=16384, multiple_of=192, vocabulary=synthetic_tables.VOCABULARY
+            )
+        )
 
     wall, cpu = seconds(save)
     n_tokens = sum(list_elements(final, name) for name in ("trace_ids", "answer_ids"))

@@ -139,7 +139,8 @@ def logps(ids: list[str], seeds: Iterable[int], lengths: np.ndarray, draws: Draw
 
 
 def write_base(folder: Path, words: list[str]) -> None:
-    """A model directory with all that the renderer reads of it: a tokenizer of one token a word."""
+    """A model directory with all that the renderer reads of it: a tokenizer of one token a word, and no weights."""
+    from safetensors.numpy import save_file
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -154,3 +155,4 @@ def write_base(folder: Path, words: list[str]) -> None:
     )
     fast.save_pretrained(folder)
     (folder / "config.json").write_text('{"model_type": "qwen3"}')
+    save_file({}, folder / "model.safetensors")

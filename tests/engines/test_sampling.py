@@ -178,6 +178,19 @@ def test_a_damaged_model_is_refused_before_an_engine_is_opened(tiny_model: Path,
         sample(model, [], DECODING, MACHINE, total=0, end_marker=None)
 
 
+def test_weights_that_lack_a_tensor_are_refused_before_an_engine_is_opened(tiny_model: Path, tmp_path: Path) -> None:
+    # vLLM takes them: of the two halves that it joins it misses neither
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    tensors = load_file(model / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    with (
+        pytest.raises(ValueError, match=r"model: the weights lack 1 tensors .* first model\.layers\.1\.mlp\.up_proj"),
+        engine.open_engine(model, "float32", MACHINE),
+    ):
+        pytest.fail("the error has to come before the engine")
+
+
 def test_vllm_writes_no_warnings_unless_asked_and_reads_no_pickles(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

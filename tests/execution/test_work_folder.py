@@ -1,6 +1,7 @@
 """Work folders: found again by the same fingerprint, held by one run at a time, gone when the work is done."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -83,12 +84,46 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pytest.fail("there is no folder to work in")
 
 
+def test_a_full_disk_is_one_line_that_names_the_lock(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with (
+            pytest.raises(OSError, match=r"stage/lock: cannot be written: .*too large"),
+            work_folder.work_folder(tmp_path, "stage", "f1"),
+        ):
+            pytest.fail("nothing can be written there")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_a_lock_of_a_process_that_has_ended_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / "stage").mkdir()
     for left in (b"1", b"99999999", b"", b"\xff not a number"):
         (tmp_path / "stage" / "lock").write_bytes(left)
         with work_folder.work_folder(tmp_path, "stage", "f1"):
             assert (tmp_path / "stage" / "lock").read_text() == str(os.getpid())
+
+
+def test_a_lock_that_a_child_of_an_ended_process_holds_is_said_to_be_that(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from pathlib import Path
+from vr.execution import work_folder
+with work_folder.work_folder(Path({str(tmp_path)!r}), "stage", "f1"):
+    if os.fork():
+        os._exit(0)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as parent:
+        parent.wait()
+        with (
+            pytest.raises(RuntimeError, match=f"stage: a child of process {parent.pid}, which has ended, is at work"),
+            work_folder.work_folder(tmp_path, "stage", "f1"),
+        ):
+            pass
+        assert parent.stdin is not None
+        parent.stdin.close()
 
 
 def test_second_run_of_a_stage_stops_and_names_the_first(tmp_path: Path) -> None:

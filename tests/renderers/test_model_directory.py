@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import struct
 from collections.abc import Callable
@@ -13,8 +14,16 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_models import DAMAGED, damaged
 
-from vr.renderers.model_directory import load_config, load_model, require_finite, require_model, vocabulary
-from vr.renderers.tokenizer import load_tokenizer
+from vr.renderers.model_directory import (
+    load_config,
+    load_model,
+    positions,
+    require_finite,
+    require_fit,
+    require_model,
+    vocabulary,
+)
+from vr.renderers.tokenizer import load_tokenizer, turn_ends
 
 
 def copy(model: Path, out: Path) -> Path:
@@ -24,7 +33,9 @@ def copy(model: Path, out: Path) -> Path:
 def test_a_whole_model_passes_every_check(tiny_model: Path) -> None:
     require_model(tiny_model)
     require_finite(tiny_model)
+    require_fit(tiny_model)
     assert load_config(tiny_model).vocab_size == vocabulary(tiny_model) == len(load_tokenizer(tiny_model))
+    assert positions(tiny_model) == 512
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -120,10 +131,20 @@ def test_a_config_that_transformers_cannot_read_is_one_line_that_names_it(
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_config_without_the_size_of_its_vocabulary_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 0}))
-    with pytest.raises(ValueError, match=r"config\.json: vocab_size = 0"):
-        vocabulary(tmp_path)
+@pytest.mark.parametrize(
+    ("content", "read", "words"),
+    [
+        ({"model_type": "qwen3", "vocab_size": 0}, vocabulary, "vocab_size = 0"),
+        ({"model_type": "qwen3", "max_position_embeddings": -1}, positions, "max_position_embeddings = -1"),
+        ({"model_type": "mamba"}, positions, "max_position_embeddings = None"),
+    ],
+)
+def test_a_config_without_a_size_that_is_needed_is_named(
+    tmp_path: Path, content: dict[str, Any], read: Callable[[Path], int], words: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"config\.json: {words}"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("read", [load_config, load_model, vocabulary])
@@ -141,7 +162,7 @@ def change_tensors(model: Path, change: Callable[[dict[str, Any]], object]) -> N
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("how", [{}, {"device_map": "meta"}])
+@pytest.mark.parametrize("load", [load_model, require_fit])
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -157,13 +178,13 @@ def test_weights_that_do_not_fit_the_config_are_refused_not_made_up(
     tmp_path: Path,
     change: Callable[[dict[str, Any]], object],
     words: str,
-    how: dict[str, Any],
+    load: Callable[[Path], object],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     model = copy(tiny_model, tmp_path / "model")
     change_tensors(model, change)
     with pytest.raises(ValueError) as caught:
-        load_model(model, **how)
+        load(model)
     assert str(caught.value).startswith(f"{model}: ") and words in str(caught.value)
     assert capfd.readouterr().err == ""  # no report, no progress bar
 
@@ -189,3 +210,38 @@ def test_a_bad_tokenizer_is_one_line_that_names_its_model(tiny_model: Path, tmp_
     with pytest.raises(ValueError) as caught:
         load_tokenizer(model)
     assert str(caught.value).startswith(f"{model}: its tokenizer cannot be read: ") and "\n" not in str(caught.value)
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """The bytes with a few bits flipped, some bytes taken out or put in, or cut; of weights in their head."""
+    place = rng.randrange(min(len(content), 3000))
+    flipped = bytes([content[place] ^ 1 << rng.randrange(8)])
+    put_in = rng.choice([b"null", b"{", b"]", b'"', b"\xff", b"-", b"NaN", b"1e999", flipped])
+    return rng.choice(
+        [
+            content[:place] + put_in + content[place + 1 :],
+            content[:place] + put_in + content[place:],
+            content[:place] + content[place + rng.randint(1, 40) :],
+            content[:place],
+        ]
+    )
+
+
+def test_a_model_of_which_some_bytes_were_changed_loads_or_is_refused_in_one_line(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rng, model = random.Random(0), copy(tiny_model, tmp_path / "model")
+    refused: list[str] = []
+    for file in [*sorted(model.glob("*.json")), model / "model.safetensors"] * 15:
+        whole = file.read_bytes()
+        file.write_bytes(mutate(whole, rng))
+        try:
+            tokenizer = load_tokenizer(model)
+            for check in (require_fit, require_finite, vocabulary, positions):
+                check(model)
+            turn_ends(tokenizer)
+        except (ValueError, FileNotFoundError) as error:
+            refused.append(str(error))
+        file.write_bytes(whole)
+    assert len(refused) > 40
+    assert all(str(model) in said and "\n" not in said for said in refused)

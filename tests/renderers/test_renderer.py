@@ -445,6 +445,22 @@ def test_an_untrained_model_is_asked_in_its_own_chat_template_without_prefill(sy
     assert decode(base.tokenizer, base.untrained_prompt(PROBLEM | {"system": "Own words."})) == text
 
 
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ raise_exception('no system role') }}", "no system role"),
+        ("{% for message in", "unexpected|Unexpected|end of"),
+        ("{{ messages[7].content }}", "has no element 7"),
+        ("{{ 1 // 0 }}", "division"),
+    ],
+)
+def test_a_chat_template_that_fails_is_named_with_its_tokenizer(template: str, why: str) -> None:
+    made = with_chat_template()
+    made.chat_template = template
+    with pytest.raises(ValueError, match=f"^tokenizer .*: its chat template: .*({why})"):
+        Renderer(made, WORDING).untrained_prompt(PROBLEM)
+
+
 @pytest.mark.parametrize("system", ["Reason.", ""])
 @KINDS
 def test_an_untrained_model_without_chat_template_is_asked_in_chatml(kind: str, system: str) -> None:

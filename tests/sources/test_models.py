@@ -191,6 +191,21 @@ def test_a_missing_source_is_one_error_that_names_it(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fills_during_a_download_is_not_taken_for_a_missing_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(OSError, match=r"base\.source = 'some/model': cannot be downloaded: .*No space left") as caught:
+        models.fetch("some/model", None, tmp_path / "out")
+    assert not isinstance(caught.value, FileNotFoundError)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_that_is_no_hub_name_is_the_same_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"base\.source = '/no/such/folder'"):
         models.fetch("/no/such/folder", None, tmp_path / "out")
@@ -207,6 +222,15 @@ def test_a_damaged_source_is_one_line_that_names_it_and_leaves_nothing(
     assert said.startswith(f"base.source = {str(source)!r}: ") and DAMAGED[name][1] in said
     assert ".part" not in said and "\n" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_damaged_source_is_refused_before_anything_is_copied(
+    special: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = damaged(special, tmp_path / "source", "weights cut at the end")
+    monkeypatch.setattr(shutil, "copyfile", lambda *_: pytest.fail("copied"))
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole"):
+        models.fetch(str(source), None, tmp_path / "out")
 
 
 def change_tensors(source: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -162,3 +162,22 @@ def test_an_output_in_a_read_only_folder_is_refused(tmp_path, monkeypatch, name)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or not mode & os.W_OK)  # root may all
     with pytest.raises(OSError, match=rf"{name}: cannot be written: the folder {tmp_path} is read-only"):
         require_writable(tmp_path / name)
+
+
+@pytest.mark.parametrize("atomic", [atomic_file, atomic_folder])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("File too large (os error 27)")])
+def test_a_full_disk_is_an_error_that_names_what_could_not_be_written(tmp_path, atomic, error):
+    path = tmp_path / "models" / "base"
+    with pytest.raises(OSError, match=f"^{path}: cannot be written: .*(No space|too large)"), atomic(path):
+        raise error
+    assert names(path.parent) == []
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("base.source = 'x': no such model"), OSError("models/base: cannot be written: full")]
+)
+def test_an_error_that_names_its_file_stays_as_it_is(tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(type(error)) as caught, atomic_file(Path("models/base")):
+        raise error
+    assert caught.value is error

@@ -3,6 +3,8 @@ r"""Finding answers and programs in solutions."""
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vr.verify.extract import final_answer, last_program
 
@@ -32,10 +34,62 @@ def test_the_answer_of_a_solution(solution, answer):
 
 
 @pytest.mark.parametrize(
+    ("between", "answer"),
+    [
+        (" and ", "1, 2"),
+        (r",\ \text{or}\quad $x_{1} = $", "2"),  # a control space is no separator that joins
+        (r", \text{ or } $x_{1} = $", "1, 2"),
+        (", then ", "2"),
+        (". So ", "2"),
+        (";", "2"),
+    ],
+)
+def test_boxes_are_one_answer_where_or_and_or_a_comma_joins_them(between, answer):
+    assert final_answer(rf"\boxed{{1}}{between}\boxed{{2}}") == answer
+
+
+@pytest.mark.parametrize(
+    "run", [" ", "\n", "$", ",", ", ", "{", "}", "\\", "x", "or ", "\\text{", "\\quad", "answer is ", "."]
+)
+def test_finding_the_answer_takes_time_linear_in_the_text(run):
+    started = time.process_time()
+    for frame in (r"\boxed{1},%s x \boxed{2}", r"\boxed{%s", "The answer is %s", r"\boxed{1}%s!", r"\boxed{1}\boxed%s"):
+        final_answer(frame % (run * (20_000 // len(run))))
+    assert time.process_time() - started < 0.5  # about 0.02 s; quadratic would be tens of seconds
+
+
+@pytest.mark.parametrize(
     "solution", ["", "step 5", "x = 5", r"\boxed{", r"\boxed{\frac{1}{2}", r"\boxed{}", "we get 12"]
 )
 def test_a_number_somewhere_is_no_answer(solution):
     assert final_answer(solution) is None
+
+
+PIECES = (
+    r"\boxed{",
+    r"\boxed",
+    "}",
+    "{",
+    "$",
+    "5",
+    " ",
+    ", ",
+    "or ",
+    "answer is ",
+    "####",
+    "</think>",
+    "\n",
+    "\\",
+    "\ud800",
+    ".",
+)
+
+
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.characters()), max_size=30).map("".join))
+def test_every_text_names_an_answer_that_is_not_empty_or_none(solution):
+    answer = final_answer(solution)
+    assert answer is None or answer.strip()
 
 
 def test_the_last_fenced_block_is_the_program():

@@ -69,6 +69,7 @@ def test_what_does_more_than_compute_is_refused_before_it_runs(text):
 
 @given(st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=12).map("".join))
 @settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
 def test_no_text_calls_what_is_not_admitted(text):
     ran = []
     traps = dict.fromkeys(["trap", "eval", "__import__", "getattr", "x"], ran.append)

@@ -97,6 +97,8 @@ def _saved(folder: Path, missing: set[int], columns: Mapping[str, Any]) -> dict[
 
 
 def _indices(file: Path, missing: set[int], columns: Mapping[str, Any]) -> list[int]:
+    if not file.is_file():  # a pipe, say, from which reading would never end
+        raise ValueError("it is no file")
     content = file.read_bytes()
     if file.name != _name(file.parent, content):
         raise ValueError("its name is not its checksum")
@@ -137,11 +139,8 @@ def _save(
 def _write_shard(folder: Path, rows: Sequence[Row], columns: Mapping[str, Any]) -> dict[Path, list[int]]:
     content = _as_parquet(rows, columns)
     file = folder / _name(folder, content)
-    try:
-        with atomic_file(file) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        raise OSError(f"{file}: cannot be written: {error}") from error
+    with atomic_file(file) as part:
+        part.write_bytes(content)
     return {file: [row["index"] for row in rows]}
 
 

@@ -86,16 +86,20 @@ def work_folder(root: Path, name: str, fingerprint: str) -> Iterator[Path]:
 
 @contextmanager
 def _held(path: Path, name: str) -> Iterator[None]:
-    with path.open("a+") as file:  # "w" would erase the holder's process id before the lock is ours
+    with path.open("ab+", buffering=0) as file:  # "w" would erase the holder's process id before the lock is ours
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            pid = file.read().strip() or "unknown"
+            pid = file.read().decode(errors="replace").strip() or "unknown"
+            # The lock outlives its process in a child that this one forked.
+            who = f"process {pid}" if Path("/proc", pid).exists() else f"a child of process {pid}, which has ended,"
             raise RuntimeError(
-                f"{name}: process {pid} is at work on the same step in {path.parent}: wait for it or end it"
+                f"{name}: {who} is at work on the same step in {path.parent}: wait for it or end it"
             ) from None
         file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        try:
+            file.write(str(os.getpid()).encode())
+        except OSError as error:  # a full disk
+            raise OSError(f"{path}: cannot be written: {error}") from error
         yield

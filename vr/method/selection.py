@@ -26,7 +26,7 @@ from vr.tables.keys import ByProblem
 from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
 from vr.tables.vocabulary import TRACE_KEY
 
-TRACE_COLUMNS = ("trace_ids", "thought_tokens", "text")
+TRACE_COLUMNS = ("trace_ids", "trace_tokens", "thought_tokens", "text")
 LIKELIHOOD_COLUMNS = ("answer_ids",)
 """What `build` needs of its tables, besides the key of traces and likelihood."""
 

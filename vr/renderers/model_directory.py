@@ -2,7 +2,8 @@
 
 The tokenizer, which is in the same directory, is vr/renderers/tokenizer.py's.
 
-Nothing here unpickles or runs code that comes with a model. The checks `require_...` need no engine's libraries.
+Nothing here unpickles or runs code that comes with a model. `require_model` and `require_finite` import no engine's
+libraries, so they can stand before anything else.
 
 Not covered: bits that have flipped within a tensor and left a finite number (DVC compares checksums), and weights in
 8 bits or fewer, whose numbers are not looked at.
@@ -19,6 +20,10 @@ from safetensors import SafetensorError, safe_open
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 """The names under which every engine finds weights; beside other names, transformers would take a pickle."""
+ADAPTER = "adapter_config.json"
+"""Names another model, from anywhere, that transformers loads in place of the one in the directory."""
+SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+"""What a trained model takes over in part (vr/engines/training/publish.py): read before a training, not only after."""
 EXPONENTS = {"F64": (8, 0x7FF0000000000000), "F32": (4, 0x7F800000), "F16": (2, 0x7C00), "BF16": (2, 0x7F80)}
 """Bytes of a number, and the bits of its exponent: all of these are set in NaN and infinity, and in nothing else."""
 _PIECE = 1 << 26  # bytes read at one time
@@ -31,8 +36,14 @@ def require_model(model: str | Path) -> None:
         FileNotFoundError: `model` is no model directory, or a part of it is missing; a pickle is no such part.
         ValueError: a file is cut short, or is not what its name says.
     """
-    _require_config(Path(model))
-    for file in _weight_files(Path(model)):
+    folder = Path(model)
+    _require_config(folder)
+    for name in SETTINGS:
+        if (folder / name).exists():
+            read_json(folder / name)
+    if (folder / ADAPTER).exists():
+        raise ValueError(f"{model}: {ADAPTER}: an adapter: merge it into its model, which would be loaded instead")
+    for file in _weight_files(folder):
         _require_whole(file)
 
 
@@ -72,7 +83,7 @@ def load_model(model: str | Path, **how: Any) -> Any:
     """The model of a directory as transformers loads it; code that comes with it is never run, no pickle is read.
 
     Args:
-        how: further arguments of `from_pretrained`: device_map="meta" reads no weights, only what they are.
+        how: further arguments of `from_pretrained`.
 
     Raises:
         FileNotFoundError: `model` is no model directory.
@@ -96,16 +107,34 @@ def load_model(model: str | Path, **how: Any) -> Any:
     return loaded
 
 
+def require_fit(model: str | Path) -> None:
+    """Check that the weights are those of the model that the config describes; reads none of them.
+
+    Not covered: quantised models, which transformers cannot lay out without further libraries.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_config` and `load_model`.
+    """
+    if getattr(load_config(model), "quantization_config", None) is None:
+        load_model(model, device_map="meta")
+
+
 def vocabulary(model: str | Path) -> int:
     """How many token ids the model knows: 0 to one less. The tokenizer may have fewer tokens.
 
     Raises:
         FileNotFoundError, ValueError: as `load_config`; the config does not say it.
     """
-    size = getattr(load_config(model).get_text_config(), "vocab_size", None)
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"{model}/config.json: vocab_size = {size!r}")
-    return size
+    return _size(model, "vocab_size")
+
+
+def positions(model: str | Path) -> int:
+    """How many tokens a text under the model may have.
+
+    Raises:
+        FileNotFoundError, ValueError: as `vocabulary`.
+    """
+    return _size(model, "max_position_embeddings")
 
 
 def unknown_id(ids: Sequence[int], known: int) -> int | None:
@@ -113,15 +142,38 @@ def unknown_id(ids: Sequence[int], known: int) -> int | None:
     return next((i for i in (min(ids, default=0), max(ids, default=0)) if not 0 <= i < known), None)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """One of a model's files of names and values.
+
+    Raises:
+        ValueError: it is not one.
+        OSError: it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: should be names and values, is {type(content).__name__}")
+    return content
+
+
 def in_one_line(error: Exception) -> str:
     """What an error of another library says, which may be several lines."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _size(model: str | Path, name: str) -> int:
+    size = getattr(load_config(model).get_text_config(), name, None)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{model}/config.json: {name} = {size!r}")
+    return size
+
+
 def _require_config(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder}: no such model (a directory with config.json, weights and a tokenizer)")
-    _read_json(folder / "config.json")
+    read_json(folder / "config.json")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -134,7 +186,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _names_in(index: Path) -> list[str]:
-    named = _read_json(index).get("weight_map")
+    named = read_json(index).get("weight_map")
     if not (isinstance(named, dict) and named and all(isinstance(name, str) for name in named.values())):
         raise ValueError(f"{index}: no weight_map from tensors to files")
     names = sorted(set(named.values()))
@@ -144,16 +196,6 @@ def _names_in(index: Path) -> list[str]:
         if not index.with_name(name).is_file():
             raise FileNotFoundError(f"{index}: {name} is missing")
     return names
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: should be names and values, is {type(content).__name__}")
-    return content
 
 
 def _require_whole(file: Path) -> None:

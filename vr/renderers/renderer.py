@@ -117,6 +117,11 @@ class Renderer:
         return markers.trace_markers(self.wording.template)[1] if self._from_posterior else markers.END_THOUGHT
 
     @property
+    def _name(self) -> str:
+        """The tokenizer's, for messages."""
+        return self.tokenizer.name_or_path or type(self.tokenizer).__name__
+
+    @property
     def _from_posterior(self) -> bool:
         return self.wording.proposal == "posterior"
 
@@ -146,14 +151,17 @@ class Renderer:
         """What a model that was not trained here is given: its own chat template (ChatML if it has none), no prefill.
 
         Raises:
-            jinja2.TemplateError: the model's template refuses a system prompt.
+            ValueError: the model's template refuses a system prompt, or cannot be used at all.
         """
         system, question = self.wording.untrained, problem["question"]
         if not self.tokenizer.chat_template:
             return encode(self.tokenizer, markers.conversation(system, question))
         turns = [{"role": "system", "content": system}] if system else []
         turns.append({"role": "user", "content": question})
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template is a program: its errors are jinja2's and Python's
+            raise ValueError(f"tokenizer {self._name!r}: its chat template: {error}") from error
         return encode(self.tokenizer, text)
 
     # Examples of sampled ids
@@ -371,8 +379,9 @@ class Renderer:
         """The token that begins with this character of the text."""
         token = encoded.token_from(character) if character else 0
         if token is None:
-            name = self.tokenizer.name_or_path or type(self.tokenizer).__name__
-            raise ValueError(f"tokenizer {name!r} has one token for both sides of a border of the response format")
+            raise ValueError(
+                f"tokenizer {self._name!r} has one token for both sides of a border of the response format"
+            )
         return token
 
 

@@ -13,8 +13,8 @@ from vr.renderers.renderer import Renderer
 from vr.tables.keys import with_problems
 from vr.tables.vocabulary import TRACE_KEY
 
-TRACE_COLUMNS = ("trace_ids", "thought_tokens")
-"""What is needed of a trace, besides its key."""
+TRACE_COLUMNS = ("trace_ids", "trace_tokens", "thought_tokens")
+"""What is needed of a trace, besides its key; trace_tokens so that a wrong one is found where the ids are read."""
 
 
 def require_known_ids(traces: pl.DataFrame, model: str | Path) -> None:

@@ -60,19 +60,19 @@ def write(
 
 def _write_all(places: Places, headlines: str, details: str, files: dict[str, str]) -> None:
     """Write everything, and only then put it in its places."""
-    try:
-        with (
-            atomic_file(places.metrics) as of_headlines,
-            atomic_file(places.details) as of_details,
-            atomic_folder(places.plots) as of_files,
-        ):
+    with (
+        atomic_file(places.metrics) as of_headlines,
+        atomic_file(places.details) as of_details,
+        atomic_folder(places.plots) as of_files,
+    ):
+        try:
             of_headlines.write_text(headlines)
             of_details.write_text(details)
             for name, text in files.items():
                 (of_files / name).write_text(text)
-    except OSError as error:
-        where = f"{places.metrics}, {places.details} and {places.plots}"
-        raise OSError(f"the report ({where}) cannot be written: {error}") from error
+        except OSError as error:  # of a full disk
+            where = f"{places.metrics}, {places.details} and {places.plots}"
+            raise OSError(f"{where}: cannot be written: {error}") from error
 
 
 def _json(value: Any) -> str:

@@ -197,10 +197,11 @@ class Base(Params):
     """`miniature`, a local directory, or a hub id"""
     revision: str | None
     """pinned commit of a hub model"""
-    hidden_size: Annotated[int, Field(gt=0, le=16_384)]
-    layers: Annotated[int, Field(gt=0, le=1024)]
-    heads: Annotated[int, Field(gt=0, le=1024)]
-    vocabulary: Annotated[int, Field(ge=280, le=1_000_000)]
+    hidden_size: Annotated[int, Field(gt=0, le=2048)]
+    """this and the next three, each at its most: 1.5 billion weights"""
+    layers: Annotated[int, Field(gt=0, le=32)]
+    heads: Annotated[int, Field(gt=0, le=64)]
+    vocabulary: Annotated[int, Field(ge=280, le=100_000)]
     """tokens, the 256 bytes and the special ones included"""
     markers: Literal["special", "text"]
     """whether <|begin_of_thought|> and the like are one token or several"""
@@ -440,6 +441,6 @@ class Report(Params):
     section: ClassVar[str] = "report"
     pass_at: Annotated[list[Samples], Field(min_length=1), AfterValidator(without_repeats)]
     """the k of Pass@k, where k <= n"""
-    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)]
     """resamples over questions, for the 95 % intervals"""
     seed: Seed

@@ -19,7 +19,7 @@ from typing import Any
 import dataframely as dy
 
 from vr.renderers import markers
-from vr.renderers.model_directory import in_one_line, load_config, load_model, require_finite
+from vr.renderers.model_directory import in_one_line, require_finite, require_fit, require_model
 from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.settings.params import Base
 from vr.tables.files import atomic_folder
@@ -157,19 +157,19 @@ def fetch(source: str, revision: str | None, out: Path) -> None:
     if not Path(source).is_dir() and source.startswith(("/", "./", "../", "~")):
         raise FileNotFoundError(f"base.source = {source!r}: no such directory")
     with atomic_folder(out) as part:
-        if Path(source).is_dir():
-            _copy(Path(source), part)
-        else:
+        local = Path(source).is_dir()
+        if not local:
             _download(source, revision, part)
         with _naming(source, part):
+            if local:
+                _copy(Path(source), part)
             require_turn_markers(load_tokenizer(part))
-            load_config(part)
-            load_model(part, device_map="meta")  # do the weights fit the config?
+            require_fit(part)
             require_finite(part)
 
 
 def _copy(source: Path, part: Path) -> None:
-    """Copy the files of a model's directory.
+    """Copy the files of a model's directory, which is checked first.
 
     A symbolic link is followed where it stays in the directory, or leads from a snapshot of the hub's cache to the
     blobs beside it. Any other would bring in a file that nobody named, and from there into DVC's cache and remote.
@@ -177,14 +177,14 @@ def _copy(source: Path, part: Path) -> None:
     inside = [os.path.realpath(source)]
     if source.resolve().parent.name == "snapshots":
         inside.append(os.path.realpath(source.resolve().parent.parent / "blobs"))
-    for file in sorted(source.iterdir()):
-        if not any(fnmatch(file.name, pattern) for pattern in TAKEN):
-            continue
+    taken = [file for file in sorted(source.iterdir()) if any(fnmatch(file.name, pattern) for pattern in TAKEN)]
+    for file in taken:
         target = os.path.realpath(file)
         if not any(target.startswith(f"{folder}{os.sep}") for folder in inside):
-            raise ValueError(f"base.source = {str(source)!r}: {file.name} is a link out of it, to {target}")
-        if file.is_file():
-            _copy_file(file, part / file.name)
+            raise ValueError(f"{file.name} is a link out of it, to {target}")
+    require_model(source)
+    for file in filter(Path.is_file, taken):
+        _copy_file(file, part / file.name)
 
 
 def _copy_file(file: Path, copy: Path) -> None:
@@ -201,8 +201,12 @@ def _download(source: str, revision: str | None, part: Path) -> None:
     try:
         snapshot_download(source, revision=revision, local_dir=part, allow_patterns=list(TAKEN))
     except (OSError, ValueError) as error:  # the hub's own errors derive from one of these
+        if isinstance(error, OSError) and error.errno:  # the machine's: a full disk
+            raise OSError(f"base.source = {source!r}: cannot be downloaded: {error}") from error
         at = f" at revision {revision}" if revision else ""
-        raise FileNotFoundError(f"base.source = {source!r}{at}: no such directory, and the hub: {error}") from error
+        raise FileNotFoundError(
+            f"base.source = {source!r}{at}: no such directory, and the hub: {in_one_line(error)}"
+        ) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
 
 

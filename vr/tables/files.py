@@ -54,13 +54,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    """A free name beside `path` that holds this process's id; what stands there at the end is removed."""
+    """A free name beside `path` that holds this process's id; what stands there at the end is removed.
+
+    Raises:
+        OSError: of a full disk, whose own message may name no file, says that `path` cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in _leftovers(path):
         remove(left)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+    except OSError as error:
+        # A number of the system's says that it is a disk's error; libraries in Rust give it in the text alone.
+        of_a_disk = type(error) is OSError and (error.errno is not None or "(os error " in str(error))
+        if not of_a_disk or str(path) in str(error):
+            raise
+        raise OSError(f"{path}: cannot be written: {error}") from error
     finally:
         remove(part)
 

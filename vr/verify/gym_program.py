@@ -36,17 +36,18 @@ _refused: list[str] = []
 
 
 def unusable(tests: str) -> str:
-    """Why an entry cannot be used, found with its own answer; empty where it can be.
+    """Why an entry cannot be used, found with its own answer and with nonsense; empty where it can be.
 
     Args:
         tests: the JSON text `{"dataset": name, "entry": {...}}`.
     """
-    _FUNCTIONS.add("Integral")  # sympy leaves integrals of the data sets unsolved; an answer must solve them
+    _FUNCTIONS.add("Integral")  # sympy left some integrals of the data sets unsolved; an answer must solve them
     try:
-        own = json.loads(tests)["entry"]["answer"]
+        task = json.loads(tests)
+        _scorer(task["dataset"])
+        own = task["entry"]["answer"]
         if own is not None and not is_full(score(tests, str(own))[0]):
             return "the scorer does not accept the entry's own answer"
-        _scorer(json.loads(tests)["dataset"])
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     with contextlib.suppress(Exception):

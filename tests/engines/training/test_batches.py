@@ -36,7 +36,7 @@ def test_weights_travel_as_integers_which_nobody_rounds_to_bf16() -> None:
 def test_rows_are_read_from_any_chunk_of_the_saved_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_set, "_FLUSH_TOKENS", 5)  # so that the file has several chunks
     rows = [WeightedExample(Example(list(range(n)), 2, (2, n)), n / 10) for n in range(3, 9)]
-    training_set.save(rows, tmp_path / "set", cutoff_len=9, multiple_of=1)
+    training_set.save(rows, tmp_path / "set", cutoff_len=9, multiple_of=1, vocabulary=9)
     read = Rows(load_from_disk(str(tmp_path / "set"))["train"].data)
     assert read.lengths == [3, 4, 5, 6, 7, 8]
     found = [read[index] for index in range(len(read))]

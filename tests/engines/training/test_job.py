@@ -75,3 +75,4 @@ def test_the_denominator_is_the_constant_normalizer_of_a_batch_or_left_to_each_s
         content = json.loads(path.read_text())
         assert content["denominator"] == denominator
         assert content["arguments"]["logging_steps"] == 1  # every step is in the curves
+        assert content["arguments"]["trust_remote_code"] is False

@@ -39,6 +39,15 @@ def test_a_failing_worker_is_an_error_with_its_last_lines(tmp_path: Path) -> Non
         launched(tmp_path, ranks=1)
 
 
+def test_a_failure_names_the_checkpoint_from_which_the_next_run_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "sys.exit('PytorchStreamReader failed')")
+    (tmp_path / "run" / "checkpoint-7").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=r"Reader failed\nThe next run resumes from .*/run/checkpoint-7: remove"):
+        launched(tmp_path, ranks=1)
+
+
 def test_what_ranks_write_is_passed_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

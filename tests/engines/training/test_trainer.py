@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,18 @@ def test_rows_of_another_set_end_an_interrupted_run(tmp_path: Path) -> None:
     prepare([1, 2, 4], trained_from=2, weight=0.5)
     assert not is_kept()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows", "run"]
+
+
+def test_curves_that_do_not_fit_on_the_disk_are_one_line_that_names_them(tmp_path: Path) -> None:
+    result = trainer.Training(TrainingSetStats(3, 1, 0, 9, 3.5, 1.0, 7), pl.DataFrame({"loss": [1.0] * 9}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"stats\.csv: cannot be written: .*too large"):
+            result.write(tmp_path / "stats.csv", tmp_path / "curves.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_curves_and_statistics_are_written_as_csv(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vr.renderers.model_directory import in_one_line, load_config, require_model
+from vr.renderers.model_directory import in_one_line, positions, require_fit, require_model
 from vr.settings.machine import Machine, gpus
 
 
@@ -32,6 +32,8 @@ def open_engine(model: str | Path, precision: str, machine: Machine) -> Iterator
         RuntimeError: vLLM cannot start with this model.
     """
     require_model(model)
+    with _import_without_garbage_collection():
+        require_fit(model)  # vLLM leaves what is missing as the memory was
     try:
         engine = _start(model, precision, machine)
     except Exception as error:  # of many classes, its own and others
@@ -106,7 +108,7 @@ def engine_settings(model: str | Path, precision: str, machine: Machine) -> dict
     """The arguments of vLLM's EngineArgs; also sets the environment variables that vLLM reads."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # its warnings at each start are about its own defaults
-    os.environ.setdefault("VLLM_RAISE_ON_LOGIT_NANS", "1")  # of NaN it would draw token 0, text after text
+    os.environ["VLLM_RAISE_ON_LOGIT_NANS"] = "1"  # of NaN it would draw token 0, text after text
     return {
         "model": str(model),
         "dtype": precision,
@@ -138,7 +140,7 @@ def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
         torch.set_num_threads(machine.threads)
     # vLLM compiles the rank that it adds to each log-prob: 17 s and a C++ compiler, of no use to small models.
     torch.compiler.set_stance("force_eager")
-    length = load_config(model).max_position_embeddings
+    length = positions(model)
     return {
         "kv_cache_memory_bytes": machine.kv_cache_gib * 2**30,
         "distributed_executor_backend": "uni",

@@ -25,7 +25,7 @@ from vr.engines.scoring import forward, ranks
 from vr.engines.scoring.forward import BatchScorer, Score
 from vr.execution import resume
 from vr.renderers.example import Example
-from vr.renderers.model_directory import load_config, require_model, unknown_id, vocabulary
+from vr.renderers.model_directory import load_config, positions, require_model, unknown_id, vocabulary
 from vr.settings.machine import Machine, gpus
 from vr.tables.schemas import Traces
 from vr.tables.vocabulary import TRACE_KEY
@@ -136,7 +136,7 @@ def _positions(model: str | Path) -> int:
     for name in RESCALED:
         if getattr(config, name, None) is not None:
             raise ValueError(f"{model}: {name} = {getattr(config, name)} in config.json: not supported")
-    return config.max_position_embeddings
+    return positions(model)
 
 
 def _load(model: str | Path, machine: Machine) -> AbstractContextManager[BatchScorer]:

@@ -10,7 +10,7 @@ from vr.engines.training.checkpoint import is_complete
 from vr.engines.training.layout import Layout
 from vr.engines.training.training_set import TrainingSetStats
 from vr.settings.params import Train
-from vr.tables.files import remove
+from vr.tables.files import atomic_file, remove
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def write(folder: Path, base: Path, params: Train, stats: TrainingSetStats, layo
         "denominator": constant if params.normalizer == "constant" else None,
     }
     job = folder / "job.json"
-    job.write_text(json.dumps(content, indent=2))
+    with atomic_file(job) as part:
+        part.write_text(json.dumps(content, indent=2))
     return job
 
 

@@ -106,7 +106,9 @@ def _failure(rank: _Rank, folder: Path) -> str:
     lines = rank.tail.replace("\r", "\n").strip().splitlines()[-_TAIL_LINES:]
     free = shutil.disk_usage(folder).free / 1e6
     full = f" with only {free:.0f} MB free in {folder}" if free < 100 else ""  # torch's own message does not say so
-    return "\n".join([f"training failed (exit status {rank.process.returncode}){full}; its last lines:", *lines])
+    checkpoints = sorted(folder.glob("run/checkpoint-*"))
+    kept = [f"The next run resumes from {path}: remove that if it is what fails." for path in checkpoints]
+    return "\n".join([f"training failed (exit status {rank.process.returncode}){full}; its last lines:", *lines, *kept])
 
 
 def _environment(layout: Layout, threads: int) -> dict[str, str]:

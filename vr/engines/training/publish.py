@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vr.renderers.markers import TURN_END
-from vr.renderers.model_directory import require_finite
+from vr.renderers.model_directory import read_json, require_finite
 from vr.tables.files import atomic_folder
 
 _KEPT_FILES = (
@@ -40,41 +40,34 @@ def publish(trained: Path, base: Path, out: Path, *, precision: str, turn_ends: 
         require_finite(trained)
     except ValueError as error:
         raise ValueError(f"{out}: the training has diverged: {error}") from error
-    try:
-        with atomic_folder(out) as part:
-            _copy_kept_files(base, part)
-            _change_config(part / "config.json", _DTYPES[precision], turn_ends[0])
-            _change(part / "generation_config.json", {"eos_token_id": list(turn_ends)})
-            for name in ("tokenizer_config.json", "special_tokens_map.json"):
-                _end_turns_in(part / name)
-            for path in (*trained.glob("*.safetensors"), *trained.glob("*.safetensors.index.json")):
-                _link_or_copy(path, part / path.name)
-    except OSError as error:  # of a full disk, Python's own message may name no path
-        raise OSError(f"{out}: cannot be written: {error}") from error
-
-
-def _copy_kept_files(base: Path, part: Path) -> None:
-    for name in _KEPT_FILES:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, part / name)  # without the mode: the base may be read-only
+    with atomic_folder(out) as part:
+        for name in _KEPT_FILES:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, part / name)  # without the mode: the base may be read-only
+        _change_config(part / "config.json", _DTYPES[precision], turn_ends[0])
+        _change(part / "generation_config.json", {"eos_token_id": list(turn_ends)})
+        for name in ("tokenizer_config.json", "special_tokens_map.json"):
+            _end_turns_in(part / name)
+        for path in (*trained.glob("*.safetensors"), *trained.glob("*.safetensors.index.json")):
+            _link_or_copy(path, part / path.name)
 
 
 def _change_config(path: Path, dtype: str, turn_end: int) -> None:
-    config = json.loads(path.read_text())
+    config = read_json(path)
     _change(path, {"torch_dtype" if "torch_dtype" in config else "dtype": dtype, "eos_token_id": turn_end})
 
 
 def _end_turns_in(path: Path) -> None:
     """Make TURN_END the `eos_token` of a tokenizer's file, where it names another."""
     if path.is_file():
-        named = json.loads(path.read_text()).get("eos_token")
-        text = named["content"] if isinstance(named, dict) else named
+        named = read_json(path).get("eos_token")
+        text = named.get("content") if isinstance(named, dict) else named
         if text != TURN_END:
             _change(path, {"eos_token": TURN_END})
 
 
 def _change(path: Path, entries: dict[str, Any]) -> None:
-    content = json.loads(path.read_text()) if path.is_file() else {}
+    content = read_json(path) if path.is_file() else {}
     path.write_text(json.dumps(content | entries, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -7,7 +7,6 @@ model over (publish.py). It knows no stage and no params.yaml, and trains on one
 
 import filecmp
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from logging import getLogger
@@ -28,7 +27,7 @@ from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_en
 from vr.renderers.training_rows import WeightedExample
 from vr.settings.machine import Machine, gpus
 from vr.settings.params import Train
-from vr.tables.files import atomic_file
+from vr.tables.files import atomic_file, remove
 
 log = getLogger(__name__)
 
@@ -137,9 +136,9 @@ def _prepare_rows(rows: Iterable[WeightedExample], folder: Path, **how: int) -> 
     stats = training_set.save(rows, new, **how)
     old_data, new_data = training_set.data_file(kept), training_set.data_file(new)
     if old_data.is_file() and filecmp.cmp(old_data, new_data, shallow=False):
-        shutil.rmtree(new)
+        remove(new)
         return stats
     for stale in (folder / "run", kept):
-        shutil.rmtree(stale, ignore_errors=True)
+        remove(stale)
     new.rename(kept)
     return stats

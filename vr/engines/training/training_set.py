@@ -74,15 +74,12 @@ def save(
         OSError: the disk is full.
     """
     with atomic_folder(folder) as part:
-        try:
-            with _Writer(part / _DATA, cutoff_len, vocabulary) as writer:
-                for row in rows:
-                    writer.add(row)
-                stats = writer.stats(padding_rows=-writer.rows % multiple_of)
-                writer.pad(stats.padding_rows)
-            _describe(part)
-        except OSError as error:  # a full disk: pyarrow's own message names no path
-            raise OSError(f"{folder}: cannot be written: {error}") from error
+        with _Writer(part / _DATA, cutoff_len, vocabulary) as writer:
+            for row in rows:
+                writer.add(row)
+            stats = writer.stats(padding_rows=-writer.rows % multiple_of)
+            writer.pad(stats.padding_rows)
+        _describe(part)
     return stats
 
 

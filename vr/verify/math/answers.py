@@ -1,12 +1,17 @@
 r"""Mathematics: is the answer of a solution equal to the reference?
 
 In layers, each of which decides or passes on: the same string, a choice letter, words, an exact number, the outer shape
-(list, set, tuple, interval, matrix, relation) with its parts compared one by one, and last math-verify on two short
-strings. What no layer finds equal is wrong. Model text is never evaluated as Python.
+(list, set, tuple, interval, matrix, relation, congruence) with its parts compared one by one, and last math-verify on
+two short strings. What no layer finds equal is wrong. Model text is never evaluated as Python.
+
+An answer cannot make itself uncounted: whether the reference can be used is decided from the reference alone, what an
+answer may cost is bounded before it is parsed or computed with, and what it makes a library raise is "not equal".
 
 Decisions: a percentage equals its number with or without the sign (50% = 50 = 0.5); units and degrees may be left out
-but not differ; a decimal of at least six digits may stand for the number that rounds to it; round and square brackets
-differ; the order of a list or a set is free, that of a tuple is not.
+but not differ; a decimal of at least six digits may stand for the number of which it is a rounded or cut-off form;
+round and square brackets differ; the order of a list or a set is free, that of a tuple is not; a base is part of the
+number, but one that the reference names may be left out; letters of either case and with primes are other variables; a
+chain of equations must hold; a reference that is only a name, such as a point, is compared by its spelling.
 Does not prove identities: two formulas that sympy cannot show equal are taken as different.
 """
 

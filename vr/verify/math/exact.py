@@ -12,6 +12,8 @@ from fractions import Fraction
 
 _MAX_BITS = 200_000
 """Of all intermediate results of one text together. To reduce a fraction takes time quadratic in its bits."""
+_MAX_DIGITS = 4_000
+"""Of a literal. Python refuses to read more than 4,300."""
 _MAX_DEPTH = 40
 _REPEATING = re.compile(r"(?<!\d)(\d*)\.(\d*)\\overline\s*\{(\d+)\}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)", re.ASCII)
@@ -221,6 +223,8 @@ class _Reader:
 
 def _number(token: str) -> Fraction:
     """A literal of ASCII digits."""
+    if len(token) > _MAX_DIGITS:
+        raise TooLargeError
     if not re.fullmatch(r"\d+\.?\d*|\.\d+", token, re.ASCII):
         raise _NotArithmeticError
     return Fraction(token)

@@ -11,6 +11,7 @@ from vr.verify.math import shapes, sympy_bridge
 from vr.verify.math.scalars import Rule, equal_scalars, first_decision, is_number, squeezed
 
 _MAX_UNORDERED = 60
+_MAX_EQUATIONS = 10
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![a-zA-Z])")
 _MEMBER_OF = re.compile(r"\\?[a-zA-Z](?:_\{?\w\}?)?\s*\\in(?![a-zA-Z])\s*")
 
@@ -85,6 +86,8 @@ def _by_list(gold: str, answer: str) -> bool | None:
         return _equal_to_tuple(other, items)
     if len(items) == 1 and shapes.bracketed(other) is None:
         return equal_parts(gold, items[0]) if left is None else equal_parts(items[0], answer)
+    if left is None and all(equal_parts(gold, item) for item in items):
+        return True  # one value, written in several ways
     return _equal_unordered(
         _with_signs([gold] if left is None else left), _with_signs([answer] if right is None else right)
     )
@@ -176,9 +179,14 @@ def _by_relation(gold: str, answer: str) -> bool | None:
 
 
 def _names_value(terms: list[str], value: str) -> bool:
-    """`x = 2+3 = 5` names 5. `7 = 5` names nothing: a number among the terms is another one."""
-    numbers = [term for term in terms[:-1] if is_number(term)]
-    return equal_parts(terms[-1], value) and all(equal_parts(number, value) for number in numbers)
+    """`x = 2+3 = 5` names 5. `7 = 5` names nothing, and neither does `x = 7 = 5`: they are not true."""
+    return equal_parts(terms[-1], value) and _holds(terms)
+
+
+def _holds(terms: list[str]) -> bool:
+    """Whether a chain of equations says nothing false after its first term, nor in that if it is a number."""
+    claimed = terms[:-1] if is_number(terms[0]) else terms[1:-1]
+    return len(terms) <= _MAX_EQUATIONS and all(equal_parts(term, terms[-1]) for term in claimed)
 
 
 def _relation_to_value(relation: tuple[list[str], list[str]], value: str) -> bool | None:
@@ -191,6 +199,8 @@ def _relation_to_value(relation: tuple[list[str], list[str]], value: str) -> boo
 
 def _equal_equations(gold: list[str], answer: list[str]) -> bool:
     """x = 3 against y = 3 (different), y = 2x+1 against 2x - y + 1 = 0 (equal)."""
+    if not _holds(answer):
+        return False
     left, right = (gold[0], gold[-1]), (answer[0], answer[-1])
     both_named = shapes.is_name(left[0]) and shapes.is_name(right[0]) and not shapes.is_name(right[1])
     if both_named and squeezed(left[0]) == squeezed(right[0]):
@@ -201,7 +211,7 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
 
 
 def _by_congruence(gold: str, answer: str) -> bool | None:
-    """`x = 3 mod 7`: the same modulus and the same residue. A modulus may be left out, and then not be made use of."""
+    """`x = 3 mod 7`: the same modulus and the same residue. Where one side leaves it out, the residue itself counts."""
     left, right = shapes.congruence(gold), shapes.congruence(answer)
     if left is None and right is None:
         return None
@@ -209,12 +219,11 @@ def _by_congruence(gold: str, answer: str) -> bool | None:
         assert left is not None
         return equal_parts(left.as_equation(), answer)
     if left is None:
-        return equal_parts(gold, right.as_equation())
+        return right.is_reduced() and equal_parts(gold, right.as_equation())
     if (left.name and right.name and squeezed(left.name) != squeezed(right.name)) or left.modulus != right.modulus:
         return False
-    if left.modulus and all(re.fullmatch(r"-?\d+", side.value, re.ASCII) for side in (left, right)):
-        return (int(left.value) - int(right.value)) % left.modulus == 0
-    return equal_parts(left.value, right.value)
+    residues = left.residue(), right.residue()
+    return residues[0] == residues[1] if None not in residues else equal_parts(left.value, right.value)
 
 
 _SHAPE_RULES: tuple[Rule, ...] = (_by_congruence, _by_matrix, _by_intervals, _by_list, _by_brackets, _by_relation)

@@ -120,8 +120,17 @@ class Congruence(NamedTuple):
     value: str
     modulus: int
 
+    def residue(self) -> int | None:
+        """What is left of a whole value; None for any other value, and for the modulus 0."""
+        is_whole = re.fullmatch(r"-?\d+", self.value, re.ASCII) and self.modulus
+        return int(self.value) % self.modulus if is_whole else None
+
+    def is_reduced(self) -> bool:
+        """Whether the value is what is left, so that it says the same without the modulus."""
+        return self.residue() is not None and str(self.residue()) == self.value
+
     def as_equation(self) -> str:
-        """The same without the modulus, whose remainder `value` is then taken to be."""
+        """The same without the modulus."""
         return f"{self.name}={self.value}" if self.name else self.value
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import math_verify.grader
 import sympy
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy, normalize_latex
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, _Latex2Sympy, normalize_latex
 from sympy.logic.boolalg import Boolean
 
 from vr.verify.math.limits import limit_of_text, limit_of_tree, may_be_expanded
@@ -33,8 +33,18 @@ _POINTS = (0.7312, 1.3841)
 """The points at which formulas are compared by value: positive, so that roots and logarithms are real."""
 _PLACES = (-31.4, -7.31, -2.62, -1.13, -0.47, 0.37, 1.21, 2.93, 7.77, 31.2)
 """The points at which inequalities and sets are compared: who holds there and who does not."""
-_SAME_AT_A_POINT = 1e-6
-"""Relative: a larger difference at a point is no rounding of floating point."""
+_DIGITS = 40
+"""Of a value at a point: enough to lose 25 where terms cancel, as they do in the expansion of (x-1)^{20}."""
+_SAME_AT_A_POINT = 1e-11
+"""Relative: a larger difference at a point is no rounding."""
+
+
+class _Reader(_Latex2Sympy):
+    """The reader of latex2sympy2, which computes nothing while it reads, made to hold to that for binomials too."""
+
+    def convert_binom(self, binom: Any) -> Any:
+        return sympy.binomial(self.convert_expr(binom.upper), self.convert_expr(binom.lower), evaluate=False)
+
 
 Returned = TypeVar("Returned")
 
@@ -74,6 +84,8 @@ def _read(text: str) -> tuple[Any | None, str]:
     value = _parsed(text)
     if not isinstance(value, sympy.Basic | sympy.MatrixBase):
         return None, ""
+    if isinstance(value, sympy.FiniteSet) and len(value) == 1:
+        value = value.args[0]  # `{x}` is a group
     limit = limit_of_tree(value)
     return (None, limit) if limit else (value, "")
 
@@ -82,7 +94,7 @@ def _parsed(text: str) -> Any:
     """What the grammar makes of a text. Primes, which it skips, become subscripts."""
     spelled = normalize_latex(re.sub(r"'+", lambda primes: f"_{{{'p' * len(primes.group())}}}", text), _SPELLING)
     is_real = not math_verify.grader.should_treat_as_complex(spelled)
-    return latex2sympy(spelled, is_real=is_real, normalization_config=None, conversion_config=_CASE_COUNTS)
+    return _Reader(is_real=is_real, config=_CASE_COUNTS).parse(spelled)
 
 
 def warm_up() -> None:
@@ -132,17 +144,22 @@ def _values_differ(left: Any, right: Any) -> bool:
         first, second = _value_at(left, symbols, point), _value_at(right, symbols, point)
         if first is None or second is None:
             return False
-        size = max(abs(first), abs(second))
-        if math.isfinite(size) and abs(first - second) > _SAME_AT_A_POINT * size:
+        if not _same_number(first, second):
             return True
     return False
 
 
+def _same_number(first: complex, second: complex) -> bool:
+    """Whether two values can be the same, given the rounding of each. Infinity is no finite number."""
+    size = max(abs(first), abs(second))
+    return first == second or (math.isfinite(size) and abs(first - second) <= _SAME_AT_A_POINT * size)
+
+
 def _value_at(formula: Any, symbols: list[Any], point: float) -> complex | None:
     """The value of a formula with a number near `point` for each symbol; None where it has none."""
-    place = {symbol: sympy.Float(point + 0.0917 * index) for index, symbol in enumerate(symbols)}
+    place = {symbol: sympy.Float(point + 0.0917 * index, _DIGITS) for index, symbol in enumerate(symbols)}
     try:
-        return complex(formula.xreplace(place).evalf(15))
+        return complex(formula.xreplace(place).evalf(_DIGITS))
     except (TypeError, ValueError, ArithmeticError, AttributeError, NotImplementedError):
         return None
 
@@ -182,9 +199,8 @@ def _are_proportional_at_points(first: Any, second: Any) -> bool:
     """Whether two formulas have the same ratio at all points where both have a value."""
     symbols = sorted(first.free_symbols, key=str)
     values = [(_value_at(first, symbols, point), _value_at(second, symbols, point)) for point in _POINTS]
-    known = [(one, other) for one, other in values if one is not None and other]
-    ratios = [one / other for one, other in known]
-    return all(abs(ratio - ratios[0]) <= _SAME_AT_A_POINT * abs(ratios[0]) for ratio in ratios)
+    ratios = [one / other for one, other in values if one is not None and other]
+    return all(_same_number(ratio, ratios[0]) for ratio in ratios)
 
 
 @_unless_it_raises(math.nan)
