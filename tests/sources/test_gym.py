@@ -91,6 +91,14 @@ def test_a_worked_solution_of_states_ends_in_the_answer():
         assert answer == f"\\boxed{{{thought.splitlines()[-1]}}}"
 
 
+def test_an_entry_with_an_empty_answer_is_passed_over(monkeypatch):
+    entries = [{"question": f"{n}?", "answer": "" if n % 2 else "a", "metadata": {"states": ["a"]}} for n in range(40)]
+    monkeypatch.setattr(gym, "_entries", lambda *_: iter(entries))
+    # crc32 % 10 is 0 or 1, a bucket of the benchmark's, for some of the 20 even numbers; the others are for training
+    solutions = training("string_manipulation", rows=10)["solution"]
+    assert all(split_response(solution)[1] == r"\boxed{a}" for solution in solutions)
+
+
 def test_a_benchmark_takes_a_generator_without_worked_solutions_and_its_configuration():
     rows = held_out("chain_sum", questions=5, min_terms=2, max_terms=2, min_digits=1, max_digits=1)
     assert rows["solution"].null_count() == 5

@@ -125,13 +125,17 @@ def _entries(generator: str, config: dict[str, Any], split: str, seed: int, plac
 
 
 def _different(entries: Iterator[Entry], split: str) -> Iterator[Entry]:
-    """The split's own entries, none twice; ends when new ones have become too rare."""
+    """The split's own entries, none twice; ends when new ones have become too rare.
+
+    The few whose answer is empty text are passed over: no response can name it in a box.
+    """
     seen: set[str] = set()
     tries = 0
     for entry in entries:
         tries += 1
         question = entry["question"].strip()
-        if zlib.crc32(question.encode()) % 10 in _BUCKETS[split] and question not in seen:
+        is_own = zlib.crc32(question.encode()) % 10 in _BUCKETS[split] and entry["answer"] != ""
+        if is_own and question not in seen:
             seen.add(question)
             tries = 0
             yield entry
