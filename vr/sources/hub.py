@@ -17,6 +17,8 @@ from typing import Any
 
 import polars as pl
 
+from vr.sources.hub_errors import hub_errors
+
 __all__ = ["files", "rows"]
 
 CARD = "README.md"
@@ -92,13 +94,13 @@ class _HubSet:
         from huggingface_hub import HfApi  # half a second to import, and only hub sets need it
 
         self.where, self.revision = where, revision
-        with _hub_errors(where, revision):
+        with hub_errors(where, revision, "set"):
             self.names = sorted(HfApi().list_repo_files(where, revision=revision, repo_type="dataset"))
 
     def path(self, name: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        with _hub_errors(self.where, self.revision):
+        with hub_errors(self.where, self.revision, "set"):
             return Path(hf_hub_download(self.where, name, revision=self.revision, repo_type="dataset"))
 
 
@@ -108,30 +110,6 @@ def _source(where: str, revision: str | None) -> _Folder | _HubSet:
     if where.startswith((".", "~")) or Path(where).suffix in _READERS or not _HUB_ID.fullmatch(where):
         raise FileNotFoundError(f"{where}: no such file or folder")
     return _HubSet(where, revision)
-
-
-@contextmanager
-def _hub_errors(where: str, revision: str | None) -> Iterator[None]:
-    """Say in one line why the hub gave nothing. The hub's own words are left out: they may quote what was sent."""
-    import httpx
-    from huggingface_hub import errors
-
-    at = f"{where} at {revision}" if revision else where
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        reason = "the set is gated: accept its terms on its page on the hub, then log in here with `hf auth login`"
-        raise FileNotFoundError(f"{at}: {reason}") from error
-    except errors.RepositoryNotFoundError as error:
-        reason = "no such folder here, and no such set on the hub (a private one needs `hf auth login`)"
-        raise FileNotFoundError(f"{at}: {reason}") from error
-    except errors.RevisionNotFoundError as error:
-        raise FileNotFoundError(f"{at}: the set on the hub has no such revision") from error
-    except errors.HfHubHTTPError as error:
-        raise FileNotFoundError(f"{at}: the hub answers {error.response.status_code}: try again later") from error
-    except (httpx.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
-        reason = f"no such folder here, and the hub cannot be reached ({type(error).__name__}): name a local copy"
-        raise FileNotFoundError(f"{at}: {reason}") from error
 
 
 # Which files hold a split
@@ -244,9 +222,16 @@ def _arrow(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     return table.select(columns)
 
 
-def _json_lines(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """A line at a time, because rows of programs with their tests are many times larger than the wanted columns."""
+def _json(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """A list of objects, or an object on each line; the hub has both under either ending.
+
+    Lines are read one at a time, because rows of programs with their tests are many times larger than the columns.
+    """
     with path.open(encoding="utf-8") as file:
+        if file.read(1) == "[":
+            file.seek(0)
+            return _records(json.load(file), columns)
+        file.seek(0)
         return _records((_object(line, n) for n, line in enumerate(file, start=1) if line.strip()), columns)
 
 
@@ -257,18 +242,11 @@ def _object(line: str, n: int) -> Any:
         raise ValueError(f"line {n} is not JSON: {error}") from error
 
 
-def _json(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, list):
-        raise ValueError("should hold a list of rows")
-    return _records(found, columns)
-
-
 def _records(found: Iterator[Any] | list[Any], columns: Sequence[str]) -> pl.DataFrame:
     """The wanted columns of JSON objects."""
     names: dict[str, None] = {}
     kept = []
-    for n, record in enumerate(found):
+    for n, record in enumerate(found, start=1):
         if not isinstance(record, dict):
             raise ValueError(f"row {n} should be an object of columns and values")
         names |= dict.fromkeys(record)
@@ -293,7 +271,7 @@ def _require(columns: Sequence[str], found: list[str]) -> None:
 
 _READERS: dict[str, Callable[[Path, Sequence[str]], pl.DataFrame]] = {
     ".parquet": _parquet,
-    ".jsonl": _json_lines,
+    ".jsonl": _json,
     ".json": _json,
     ".csv": _csv,
     ".arrow": _arrow,
