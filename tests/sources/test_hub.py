@@ -127,6 +127,11 @@ def test_every_kind_of_file_gives_the_wanted_columns_alone(tmp_path):
         assert read.to_dict(as_series=False) == {"a": [1, 2], "b": ["x", None]}, kind
 
 
+def test_json_on_lines_and_as_a_list_are_told_apart_by_their_content(folder):
+    where = folder({"train.json": ONE + TWO, "test.jsonl": '[{"q": 1},\n{"q": 2}]'})
+    assert values(where) == values(where, split="test") == [1, 2]
+
+
 def test_csv_is_text_so_that_a_leading_zero_stays(folder):
     assert values(folder({"train.csv": 'q,z\n073,1\n"two\nlines",2\n'})) == ["073", "two\nlines"]
 
@@ -141,10 +146,11 @@ def test_a_key_that_some_lines_lack_is_null_there(folder):
         ({"train.jsonl": '{"z": 1}'}, r"train\.jsonl: column 'q' is missing \(there are: z\)$"),
         ({"train.csv": "z\n1\n"}, r"train\.csv: column 'q' is missing \(there are: z\)$"),
         ({"train.jsonl": ONE + "{"}, r"train\.jsonl: line 2 is not JSON"),
-        ({"train.jsonl": "[1]"}, r"row 0 should be an object"),
+        ({"train.jsonl": "1"}, r"row 1 should be an object"),
+        ({"train.json": "[{}, 1]"}, r"row 2 should be an object"),
         ({"train.jsonl": '{"q": 1}\n{"q": "a"}'}, r"column 'q' holds values of several types"),
         ({"train.jsonl": ""}, r"no rows$"),
-        ({"train.json": '{"q": [1]}'}, r"should hold a list of rows"),
+        ({"train.json": '[{"q": 1}'}, r"train\.json: Expecting"),
         ({"train.parquet": "no such thing"}, r"train\.parquet: .*parquet"),
         ({"train.parquet": "version https://git-lfs\n"}, r"pointer to the file: .*`git lfs pull`"),
         ({"README.md": "---\nconfigs: [{data_files: 1}]\n---\n", "train.jsonl": ONE}, r"README\.md: "),
