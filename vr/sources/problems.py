@@ -9,12 +9,13 @@ from typing import Any
 import polars as pl
 
 from vr.settings import params
-from vr.sources import gsm8k, gym, miniature, table
+from vr.sources import bespoke_stratos, gsm8k, gym, miniature, table
 from vr.sources.loaded import COLUMNS, Loaded
 from vr.tables import parquet, schemas
 
 SOURCES: dict[str, Callable[[Any], Loaded]] = {
     "miniature": miniature.load,
+    "bespoke_stratos": bespoke_stratos.load,
     "gsm8k": gsm8k.load,
     "gym": gym.load,
     "table": table.load,

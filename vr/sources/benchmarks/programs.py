@@ -18,17 +18,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from vr.settings.params import HubBenchmark
+from vr.sources import wordings
 from vr.sources.benchmarks.entry import QUESTION, Entry, Row
 from vr.verify.programs.bounded_json import parse
 
-STDIN = (
-    "Generate an executable Python function generated from the given prompt. The function should take stdin as input "
-    f"and print the output. Simply call the function after the definition. {QUESTION}"
-)
-FUNCTIONAL = (
-    "Generate an executable Python function generated from the given prompt. Return the function body without "
-    f"invoking it at the final solution. {QUESTION}"
-)
+STDIN = f"{wordings.STDIN} {QUESTION}"
+FUNCTIONAL = f"{wordings.FUNCTION_BODY} {QUESTION}"
 MAX_TESTS_BYTES = 1 << 30
 """Of one question's private tests, unpacked."""
 _ONE_TEXT = {
