@@ -45,21 +45,15 @@ def test_a_question_that_reads_and_prints(tmp_path):
     assert json.loads(row["tests"]) == {"inputs": ["2\n", "5"], "outputs": ["4\n", "10"]}
 
 
-def test_a_question_with_a_function_shows_its_starter_code_and_is_called_by_its_name(tmp_path):
+def test_a_question_with_a_function_is_not_told_its_name_and_may_give_it_another(tmp_path):
     row = loaded(tmp_path, functional_row()).row(0, named=True)
     assert row["question"] == (
         "Generate an executable Python function generated from the given prompt. Return the function body without "
-        "invoking it at the final solution. Add a number to the sum of a list.\n"
-        "class Solution:\n    def total(self, a: List[int], b: int) -> int:\n        "
+        "invoking it at the final solution. Add a number to the sum of a list."
     )
     assert row["verifier"] == "call"
-    assert json.loads(row["tests"]) == {"inputs": [[[1, 2], 3], [[], -1]], "outputs": [6, -1], "fn_name": "total"}
-
-
-def test_the_official_prompt_shows_no_starter_code_and_the_source_says_so(tmp_path):
-    row = loaded(tmp_path, functional_row(), official=True).row(0, named=True)
-    assert row["question"].endswith("at the final solution. Add a number to the sum of a list.")
-    assert row["source"] == "livecodebench_easy (official rule: no starter code in the prompt)"
+    calls = {"inputs": [[[1, 2], 3], [[], -1]], "outputs": [6, -1]}
+    assert json.loads(row["tests"]) == calls | {"fn_name": "total", "any_name": True}
 
 
 def test_programs_are_judged_by_public_and_private_tests(tmp_path):
@@ -68,6 +62,7 @@ def test_programs_are_judged_by_public_and_private_tests(tmp_path):
         (reads, "n = int(input())\nprint(2 * n)", "correct"),
         (reads, "input()\nprint(4)", "wrong"),  # passes the public test alone
         (called, "class Solution:\n    def total(self, a, b):\n        return sum(a) + b", "correct"),
+        (called, "def add(numbers, n):\n    return n + sum(numbers)", "correct"),
         (called, "def total(a, b):\n    return 6", "wrong"),
     ]
     tasks = [verify.Task(row["verifier"], f"```python\n{code}\n```", None, row["tests"]) for row, code, _ in answers]

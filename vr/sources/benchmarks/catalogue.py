@@ -1,8 +1,8 @@
 r"""Published benchmarks: where the rows lie, how a question is put, and how many there are.
 
 Prompts, sets and filters are those of the paper's code (zhouxiangxin1998/SkyThought@6454fea,
-variational_reasoning/eval/eval.sh and its task files), byte for byte; but for GSM8K, which the paper does not use, and
-for the starter code (programs.py). n is the paper's (App. D; GSM8K: 1).
+variational_reasoning/eval/eval.sh and its task files), byte for byte; but for GSM8K, which the paper does not use.
+n is the paper's (App. D; GSM8K: 1). Where no commit of a set is known, its main branch is read and its size checked.
 """
 
 from vr.sources import gsm8k
@@ -26,11 +26,10 @@ def _livecodebench(difficulty: str, size: int) -> Entry:
         keep=("difficulty", difficulty),
         id="question_id",
         question="question_content",
-        columns=("starter_code", "public_test_cases", "private_test_cases", "metadata"),
+        columns=("public_test_cases", "private_test_cases", "metadata"),
         prompt=STDIN,
         verifier="stdin",
         filled=livecodebench,
-        official="no starter code in the prompt",
         n=8,
         size=size,
         licence="cc",

@@ -4,9 +4,9 @@ Private tests are JSON, or base64 of zlib of a pickle of the JSON text. The pick
 read one by one, and only those that make one text are admitted, so that a file of another content runs nothing and
 fills no memory.
 
-The official prompt (zhouxiangxin1998/SkyThought@6454fea) does not show the starter code, and the official judge calls
-the first function of the answer, whatever its name. Here a function is called by its name, as in the set's own judge,
-so the starter code is shown, after a line break as in the training rows (LiveCodeBench alone would not tell the name).
+The prompt is that of the paper's code (zhouxiangxin1998/SkyThought@6454fea): it shows no starter code, so a model is
+not told the name of the function, and a program without a function of that name is called by its first one, which is
+what that code always calls.
 """
 
 import base64
@@ -35,7 +35,7 @@ Test = dict[str, str]
 """input, output, testtype (stdin or functional)."""
 
 
-def livecodebench(row: Row, _entry: Entry, settings: HubBenchmark, name: str) -> dict[str, Any]:
+def livecodebench(row: Row, _entry: Entry, _settings: HubBenchmark, name: str) -> dict[str, Any]:
     """A row of LiveCodeBench; all of its tests count. The first public test says of which form they are.
 
     Raises:
@@ -49,9 +49,8 @@ def livecodebench(row: Row, _entry: Entry, settings: HubBenchmark, name: str) ->
         cases = _printed(tests) if is_stdin else _called(tests, row["metadata"])
     except ValueError as error:
         raise ValueError(f"{name}: its tests cannot be read: {error}") from error
-    starter = "" if is_stdin or settings.official else f"\n{row['starter_code']}"
     return {
-        "question": (STDIN if is_stdin else FUNCTIONAL).replace(QUESTION, row["question_content"]) + starter,
+        "question": (STDIN if is_stdin else FUNCTIONAL).replace(QUESTION, row["question_content"]),
         "verifier": "stdin" if is_stdin else "call",
         "tests": json.dumps(cases),
     }
@@ -115,4 +114,5 @@ def _called(tests: Sequence[Test], metadata: str) -> dict[str, Any]:
         "inputs": [[parse(line) for line in test["input"].split("\n") if line.strip()] for test in tests],
         "outputs": [parse(test["output"]) for test in tests],
         "fn_name": described["func_name"],
+        "any_name": True,
     }
