@@ -120,7 +120,11 @@ def test_a_training_table_has_every_column_of_a_source():
     [
         ({"chain_sum": {}}, 1, f"chain_sum has no worked solutions; gsm_symbolic, {', '.join(STRINGS)} have"),
         ({"gsm_symbolic": {"seed": 3}}, 1, "seed is no entry of the configuration: it is chosen here"),
-        ({"gsm_symbolic": {"difficulty": 2.0}}, 1, "does not take {'difficulty': 2.0}: a value is out of its range"),
+        (
+            {"gsm_symbolic": {"difficulty": 2.0}},
+            1,
+            "gsm_symbolic with {'difficulty': 2.0}: a value is out of its range",
+        ),
         ({"gsm_symbolic": {"levels": 2}}, 1, "unexpected keyword argument 'levels'"),
         ({"string_splitting": {}}, 1000, "1000 questions asked for: the generator has only 1"),
     ],

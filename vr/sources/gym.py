@@ -115,13 +115,12 @@ def _entries(generator: str, config: dict[str, Any], split: str, seed: int, plac
     if own := {"seed", "size"} & set(config):
         raise ValueError(f"params.yaml: {place}: {min(own)} is no entry of the configuration: it is chosen here")
     rng = random.Random(f"{seed} {split} {generator}")
-    while True:
-        try:
-            made = reasoning_gym.create_dataset(generator, size=_CHUNK, seed=rng.getrandbits(31), **config)
-        except (TypeError, ValueError, AssertionError) as error:
-            reason = str(error) or "a value is out of its range"
-            raise ValueError(f"params.yaml: {place}: {generator} does not take {config}: {reason}") from error
-        yield from made
+    try:
+        while True:
+            yield from reasoning_gym.create_dataset(generator, size=_CHUNK, seed=rng.getrandbits(31), **config)
+    except Exception as error:  # whatever a generator makes of numbers that do not suit it
+        reason = str(error) or "a value is out of its range"
+        raise ValueError(f"params.yaml: {place}: {generator} with {config}: {reason}") from error
 
 
 def _different(entries: Iterator[Entry], split: str) -> Iterator[Entry]:
