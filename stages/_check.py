@@ -20,6 +20,7 @@ from vr.settings.params import (
     Evaluate,
     Problems,
     Published,
+    SampleTraces,
     Shared,
     Train,
     TrainFinal,
@@ -29,6 +30,8 @@ from vr.settings.params import (
 from vr.sources import benchmarks
 
 TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
+LONGEST_ON_CPU = 8192
+"""Tokens of a trace; every recipe for GPUs asks for more, every one for CPUs for less."""
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")
 
 
@@ -106,6 +109,15 @@ def _batches(entries: Document) -> Iterator[str]:
             yield f"{training.section}: {line}"
 
 
+def _long_texts(entries: Document) -> Iterator[str]:
+    longest = SampleTraces.read(entries).max_tokens
+    if longest > LONGEST_ON_CPU and not gpus():
+        yield (
+            f"params.yaml: sample_traces.max_tokens = {longest}: texts of more than {LONGEST_ON_CPU} tokens take weeks on "
+            "a CPU: run this on a machine with a GPU (torch sees none here), or ask for shorter ones"
+        )
+
+
 def _error_of(check: Callable[..., object], *arguments: object) -> Iterator[str]:
     try:
         check(*arguments)
@@ -120,4 +132,5 @@ _CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     _folders,
     _own_table,
     _batches,
+    _long_texts,
 )
