@@ -102,7 +102,7 @@ KINDS: dict[str, Kind] = {
     "call": _program_kind("vr.verify.programs.grading:judge_call"),
     "asserts": _program_kind("vr.verify.programs.asserts:judge_asserts"),
     "choice": Kind("vr.verify.choice:judge_choice", cpu_seconds=2.9, wall_seconds=30.0),
-    "reasoning_gym": _program_kind("vr.verify.gym:judge_reasoning_gym"),
+    "reasoning_gym": _program_kind("vr.verify.gym.judge:judge_reasoning_gym"),
     "none": Kind("vr.verify.choice:judge_nothing", cpu_seconds=1.0, wall_seconds=9.0),
 }
 """The kinds by name."""

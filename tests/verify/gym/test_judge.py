@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.verify.conftest import Judge, open_pool
-from vr.verify import Task, Verdict, gym
+from vr.verify import Task, Verdict
+from vr.verify.gym import judge
 from vr.verify.programs.grading import close_sandboxes
 from vr.verify.registry import WorkerContext
 
@@ -103,7 +104,7 @@ def test_even_without_isolation_no_answer_runs_code(tmp_path):
     try:
         for name in EVALUATING:
             answer = task(f"__import__('pathlib').Path('{tmp_path}/{name}').touch()", name)
-            assert gym.judge_reasoning_gym(answer, context).outcome == "wrong"
+            assert judge.judge_reasoning_gym(answer, context).outcome == "wrong"
     finally:
         close_sandboxes()
     assert list(tmp_path.iterdir()) == []
@@ -202,8 +203,8 @@ def test_tests_that_cannot_be_used_are_an_unparsable_reference_that_says_why(jud
 
 
 def test_a_missing_package_is_the_checkers_failure_and_is_named(isolation_level, monkeypatch):
-    monkeypatch.setattr(gym, "_PRELOAD", ("no_such_package",))
-    finding = gym.judge_reasoning_gym(task("3"), WorkerContext(isolation_level))
+    monkeypatch.setattr(judge, "_PRELOAD", ("no_such_package",))
+    finding = judge.judge_reasoning_gym(task("3"), WorkerContext(isolation_level))
     assert finding.outcome == "crashed"
     assert "no_such_package" in finding.detail
 
@@ -238,7 +239,7 @@ def test_an_integral_that_the_data_set_itself_left_unsolved_can_be_solved(judge_
 def test_the_own_answer_of_every_data_set_is_correct(judge_gym):
     """Except for two: composite cannot be made without settings, and any text is right for game_of_life_halting."""
     code = (
-        "import json, vr.verify.gym_preload, reasoning_gym as g\n"
+        "import json, vr.verify.gym.preload, reasoning_gym as g\n"
         "for name in sorted(g.factory.DATASETS.keys() - {'composite', 'game_of_life_halting'}):\n"
         "    entry = g.create_dataset(name, size=1, seed=7)[0]\n"
         "    print('\\n' + json.dumps({'dataset': name, 'entry': entry}, default=str))"
@@ -258,7 +259,7 @@ def test_the_own_answer_of_every_data_set_is_correct(judge_gym):
 
 @pytest.mark.slow
 def test_the_installed_scorers_run_text_by_eval_and_sympy_only():
-    """A version of reasoning_gym that runs text in another way fails here: `gym_program` must learn of it."""
+    """A version of reasoning_gym that runs text in another way fails here: `program` must learn of it."""
     (folder,) = importlib.util.find_spec("reasoning_gym").submodule_search_locations
     calls = {
         (path.name, name)
@@ -281,6 +282,6 @@ def _called(tree: ast.AST) -> set[str]:
 
 
 def test_the_worker_never_loads_what_reads_model_text():
-    code = "import sys, vr.verify.gym; print({'reasoning_gym', 'sympy', 'numpy'} & set(sys.modules))"
+    code = "import sys, vr.verify.gym.judge; print({'reasoning_gym', 'sympy', 'numpy'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed == "set()\n"

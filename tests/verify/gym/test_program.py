@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vr.verify import gym_program
-from vr.verify.gym_program import evaluate
+from vr.verify.gym import program
+from vr.verify.gym.program import evaluate
 
 FRAGMENTS = [
     *("trap", "eval", "__import__", "getattr", "x", "sqrt"),
@@ -109,10 +109,10 @@ def test_what_is_no_expression_is_an_exception_that_scorers_catch(text):
     ],
 )
 def test_an_arithmetic_answer_uses_each_number_of_the_entrys_own_answer_and_no_other(answer, is_same):
-    assert gym_program._same_numbers("5 + 7 * 9", answer) is is_same
+    assert program._same_numbers("5 + 7 * 9", answer) is is_same
 
 
 @pytest.mark.parametrize("points", [0.0, 0.999, 1.001, 5.0, float("inf"), float("nan"), -1.0])
 def test_only_the_full_score_is_full(points):
-    assert not gym_program.is_full(points)
-    assert gym_program.is_full(1.0) and gym_program.is_full(sum([0.1] * 10))
+    assert not program.is_full(points)
+    assert program.is_full(1.0) and program.is_full(sum([0.1] * 10))

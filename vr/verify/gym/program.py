@@ -2,7 +2,7 @@
 
 Some scorers hand the answer to `eval`, or to sympy's parser, which hands it to `eval`. An answer that ran as code could
 write its own score, so at these places stands `evaluate`, which admits literals, arithmetic and mathematical functions.
-`gym.py` sends this file as text: it imports nothing of this package.
+`judge.py` sends this file as text: it imports nothing of this package.
 """
 
 import ast

@@ -10,15 +10,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vr.verify import gym_program
 from vr.verify.extract import final_answer
+from vr.verify.gym import program
 from vr.verify.programs.cases import call_json
 from vr.verify.programs.grading import decoded, run_fault, sandbox_of
 from vr.verify.registry import WorkerContext
 from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, SandboxError, SealedFile
 from vr.verify.types import Finding, Task
 
-_PRELOAD = ("vr.verify.gym_preload",)
+_PRELOAD = ("vr.verify.gym.preload",)
 
 
 def judge_reasoning_gym(task: Task, context: WorkerContext) -> Finding:
@@ -61,12 +61,12 @@ def _judged(run: Run) -> tuple[bool, str]:
     match _value(run):
         case {"tuple": [float() as points, str() as refusal]}:
             detail = f"score {points:.10g}"
-            return gym_program.is_full(points), f"{detail}; {refusal}" if refusal else detail
+            return program.is_full(points), f"{detail}; {refusal}" if refusal else detail
     return False, "no score"
 
 
 def _run(level: str, function: str, *arguments: str) -> Run:
-    """Call a function of `gym_program` inside the sandbox.
+    """Call a function of `program` inside the sandbox.
 
     Raises:
         SandboxError: the sandbox failed.
@@ -78,7 +78,7 @@ def _run(level: str, function: str, *arguments: str) -> Run:
 
 @functools.cache
 def _job(function: str) -> bytes:
-    code = Path(gym_program.__file__).read_text(encoding="utf-8")
+    code = Path(program.__file__).read_text(encoding="utf-8")
     return json.dumps({"code": code, "name": function}).encode("ascii")
 
 
