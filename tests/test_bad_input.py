@@ -188,6 +188,9 @@ PARAMS = {
     "a published model whose name is a path": (
         changed("published: {} ", "published: {a/b: {source: a/b, revision: null}} "),
         "published.a/b: a name has letters, digits, "),
+    "a published model whose name has a dot": (
+        changed("published: {} ", "published: {q2.5: {source: a/b, revision: null}} "),
+        "published.q2.5: a name has letters, digits, "),
     "a published model that is not there": (
         changed("published: {} ", "published: {a: {source: ../nowhere, revision: null}} "),
         "published.a.source = '../nowhere': no such directory"),

@@ -24,7 +24,7 @@ from vr.settings.params import (
     TrainPosterior,
     Weigh,
 )
-from vr.settings.ranges import MODEL_NAME
+from vr.settings.ranges import ENTRY_NAME
 
 Document = Mapping[str, Any]
 MADE_HERE = ("base", "initial", "posterior", "final")
@@ -55,8 +55,8 @@ def _published_models_have_names_of_their_own(document: Document) -> Iterator[st
     for (name,) in Published.names(document):
         if name in MADE_HERE:
             yield f"published.{name}: the name of a model that is made here ({', '.join(MADE_HERE)})"
-        if not re.fullmatch(MODEL_NAME, name):
-            yield f"published.{name}: a name has letters, digits, _, - and ., and begins with none of - and ."
+        if not re.fullmatch(ENTRY_NAME, name):
+            yield f"published.{name}: a name has letters, digits, _ and -, and begins with no -"
 
 
 def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:

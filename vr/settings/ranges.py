@@ -29,7 +29,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 """A count, which fits a table's column."""
 Questions = Annotated[int, Field(gt=0, le=50_000)]
-"""Of the miniature, which has not many more different ones."""
+"""Made here: the miniature has not many more different ones."""
 Samples = Annotated[int, Field(gt=0, le=10_000)]
 """Texts drawn for one prompt."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -37,10 +37,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 NotEmpty = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(without_repeats)]
 Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
-MODEL_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
-Model = Annotated[str, Field(pattern=MODEL_NAME)]
+Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """The name of a folder in models/, and a part of a DVC stage's name."""
-BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
-"""As a model's name, without dots: `evaluate.samples.NAME` is an entry of dvc.yaml's `params`."""
+ENTRY_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
+"""As a model's name, without dots: `evaluate.samples.NAME` and `published.NAME` are entries of dvc.yaml's `params`."""
+BenchmarkName = Annotated[str, Field(pattern=ENTRY_NAME)]
 Models = Annotated[list[Model], Field(min_length=1), AfterValidator(without_repeats)]
 BenchmarkNames = Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(without_repeats)]
