@@ -113,8 +113,8 @@ def _long_texts(entries: Document) -> Iterator[str]:
     longest = SampleTraces.read(entries).max_tokens
     if longest > LONGEST_ON_CPU and not gpus():
         yield (
-            f"params.yaml: sample_traces.max_tokens = {longest}: texts of more than {LONGEST_ON_CPU} tokens take weeks on "
-            "a CPU: run this on a machine with a GPU (torch sees none here), or ask for shorter ones"
+            f"params.yaml: sample_traces.max_tokens = {longest}: texts of more than {LONGEST_ON_CPU} tokens take weeks "
+            "on a CPU: run this on a machine with a GPU (torch sees none here), or ask for shorter ones"
         )
 
 

@@ -164,7 +164,8 @@ def test_an_evaluation_of_which_nothing_is_judged_is_named_and_leaves_no_report(
                 "finish": "eos", "judged": "response", "outcome": "unparsable_reference",
                 "detail": "no letter"}  # fmt: skip
     save(tmp_path / "evals/initial/miniature_test.parquet", schemas.Evals, response)
-    paths = ("evals", "weights.parquet", "logps", "l", "gml", "metrics.json", "details.json", "plots")
+    paths = ("evals", "weights.parquet", "logps", "l", "gml", "problems.parquet", "benchmarks", "metrics.json",
+             "details.json", "plots")  # fmt: skip
     assert run(tmp_path, "report", *paths) == (
         "report: error: evals/initial/miniature_test.parquet: of 1 responses none is judged (unparsable_reference 1),"
         " the first: no letter\n"

@@ -1,10 +1,11 @@
 """The report of a run as files: metrics.json, details.json, the figures' data and a picture."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vr.method.contamination import Overlaps
 from vr.method.weights import summary
 from vr.report import figures, metrics
 from vr.report.figures import Traces
@@ -28,6 +29,7 @@ class Places:
 def write(
     evals: metrics.EvalsOf,
     traces: Traces,
+    overlaps: Overlaps,
     settings: Report,
     places: Places,
 ) -> metrics.Headlines:
@@ -36,6 +38,7 @@ def write(
     Args:
         evals: the evaluation of each (model, benchmark).
         traces: what is known of the weighed traces.
+        overlaps: how many questions of each benchmark stand among the training questions.
 
     Returns:
         The headlines, for `results_table.markdown`.
@@ -47,7 +50,12 @@ def write(
     headlines = metrics.headlines(evals, settings)
     pass_at_k = figures.pass_at_k_points(headlines)
     points, plotted = figures.trace_points(traces, settings.seed)
-    details = {"evals": metrics.details(evals, settings), "weights": summary(traces.weights), "figure_4": plotted}
+    details = {
+        "evals": metrics.details(evals, settings),
+        "weights": summary(traces.weights),
+        "figure_4": plotted,
+        "contamination": {name: asdict(overlap) for name, overlap in overlaps.items()},
+    }
     files = {
         "pass_at_k.csv": pass_at_k.write_csv(),
         "pass_at_k.svg": pass_at_k_svg(pass_at_k),

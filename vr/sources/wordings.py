@@ -15,3 +15,5 @@ FUNCTION_BODY = (
     "invoking it at the final solution."
 )
 """The same for a program that is called."""
+INSTRUCTIONS = (IN_A_BOX, IN_A_BOX.removesuffix(". "), STDIN, FUNCTION_BODY)
+"""What may stand before or after a question and is no part of it; AIME 2025 has the second after it."""
