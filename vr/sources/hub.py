@@ -210,7 +210,11 @@ def _parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    table = pl.read_csv(path, infer_schema=False)
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        # its own words quote cells, and those of a gated set may not be shown
+        raise ValueError(f"not a readable CSV file ({type(error).__name__})") from error
     _require(columns, table.columns)
     return table.select(columns)
 

@@ -137,3 +137,44 @@ def test_log_lines_hold_the_licence_and_no_question(tmp_path, caplog):
     benchmarks.load("gpqa_diamond", settings(), str(tmp_path))
     assert "20 of the 20 questions of Idavidrein/gpqa; licence: CC-BY-4.0" in caplog.text
     assert "Made up" not in caplog.text
+
+
+HEAD = "Question,Correct Answer,Incorrect Answer 1,Incorrect Answer 2,Incorrect Answer 3,Record ID\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'Secret,"a,b,c,d,e\n',
+        '"Secret"x,a,b,c,d,e\n',
+        "Secret,a,b,c,d,e,f,g\n",
+        "Secret,a\n",
+        "Secret,a,b,,d,r1\n",
+        ",Secret,b,c,d,r1\n",
+        "Secret,a,b,c,d,e\nSecret,a,b,c,d,e\n",
+        "",
+    ],
+)
+def test_a_damaged_set_of_gpqa_is_one_line_without_a_question_in_it(tmp_path, lines):
+    path = tmp_path / "Idavidrein/gpqa/gpqa_diamond.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(HEAD + lines)
+    with pytest.raises(ValueError) as error:
+        benchmarks.load("gpqa_diamond", settings(), str(tmp_path))
+    assert "gpqa" in str(error.value)
+    assert "Secret" not in str(error.value)
+
+
+def test_a_row_without_a_value_is_named_with_the_column(tmp_path):
+    write_jsonl(tmp_path / "zhouxiangxin/AIME2025/train.jsonl", [{"question": "q", "answer": None}])
+    with pytest.raises(ValueError, match="aime25/0: no value in the column 'answer'"):
+        benchmarks.load("aime25", settings(), str(tmp_path))
+
+
+def test_a_set_that_the_hub_does_not_give_is_named_with_the_other_way_to_have_it(monkeypatch):
+    def unreachable(*_args, **_named):
+        raise FileNotFoundError("livecodebench/code_generation_lite: the hub cannot be reached")
+
+    monkeypatch.setattr(hub, "files", unreachable)
+    with pytest.raises(FileNotFoundError, match=r"^benchmark.livecodebench_hard: live.* reached; benchmark_folder may"):
+        benchmarks.load("livecodebench_hard", settings(), None)

@@ -43,6 +43,8 @@ class Entry:
     """column that names a row; None: its number in the split"""
     keep: tuple[str, str] | None = None
     """(column, text): only rows whose column contains the text"""
+    may_be_null: tuple[str, ...] = ()
+    """columns that some rows have no value in"""
     official: str = ""
     """what the official code does that this project does not, in words; empty: nothing"""
     files: tuple[str, ...] = ()

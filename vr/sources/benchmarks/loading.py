@@ -62,7 +62,7 @@ def _is_generator(name: str) -> bool:
 
 
 def _published(name: str, entry: Entry, settings: HubBenchmark, folder: str | None) -> dy.DataFrame[schemas.Benchmark]:
-    found = list(_kept(name, entry, place(name, entry, folder)))
+    found = list(_kept(name, entry, folder))
     if settings.size == "published" and len(found) != entry.size:
         raise ValueError(
             f"benchmark.{name}: {len(found)} questions in {entry.hub}, {entry.size} were published "
@@ -82,25 +82,36 @@ def place(name: str, entry: Entry, folder: str | None) -> str:
     """
     if folder is None:
         return entry.hub
-    place = Path(folder, entry.hub)
-    if not place.is_dir():
-        raise FileNotFoundError(f"params.yaml: benchmark_folder: benchmark.{name} needs the folder {place}")
-    return str(place)
+    path = Path(folder, entry.hub)
+    if not path.is_dir():
+        raise FileNotFoundError(f"params.yaml: benchmark_folder: benchmark.{name} needs the folder {path}")
+    return str(path)
 
 
-def _kept(name: str, entry: Entry, place: str) -> Iterator[tuple[str, Row]]:
-    """The rows that belong to the benchmark, each with its problem_id."""
+def _kept(name: str, entry: Entry, folder: str | None) -> Iterator[tuple[str, Row]]:
+    """The rows that belong to the benchmark, each with its problem_id.
+
+    Raises:
+        FileNotFoundError: the set cannot be had.
+    """
     column, text = entry.keep or ("", "")
-    for number, row in enumerate(_rows(entry, place)):
+    where = place(name, entry, folder)
+    try:
+        rows = _rows(entry, where)
+    except FileNotFoundError as error:
+        # the hub's reader knows no params.yaml
+        hint = "" if folder else "; benchmark_folder may name a folder with the set in it"
+        raise FileNotFoundError(f"benchmark.{name}: {error}{hint}") from error
+    for number, row in enumerate(rows):
         if not column or text in (row[column] or ""):
             yield f"{name}/{row[entry.id] if entry.id else number}", row
 
 
-def _rows(entry: Entry, place: str) -> Iterator[Row]:
+def _rows(entry: Entry, where: str) -> Iterator[Row]:
     if not entry.files:
-        found = hub.rows(place, revision=entry.revision, config=entry.config, split=entry.split, columns=entry.read)
+        found = hub.rows(where, revision=entry.revision, config=entry.config, split=entry.split, columns=entry.read)
         return found.iter_rows(named=True)
-    paths = hub.files(place, entry.revision, entry.files)
+    paths = hub.files(where, entry.revision, entry.files)
     return (row for path in paths for row in _lines(path, entry.read))
 
 
@@ -131,7 +142,13 @@ def _drawn(found: list[tuple[str, Row]], name: str, settings: HubBenchmark) -> l
 
 
 def _question(problem_id: str, row: Row, name: str, entry: Entry, settings: HubBenchmark) -> dict[str, Any]:
-    """A row of schemas.Benchmark; its source says whether the official rule holds, where there is another."""
+    """A row of schemas.Benchmark; its source says whether the official rule holds, where there is another.
+
+    Raises:
+        ValueError: the row has no value in a column, or one that cannot be used.
+    """
+    if missing := [column for column in entry.read if row[column] is None and column not in entry.may_be_null]:
+        raise ValueError(f"{problem_id}: no value in the column {missing[0]!r}")
     rule = f" (official rule: {entry.official})" if settings.official and entry.official else ""
     fixed = {"problem_id": problem_id, "source": name + rule, "system": None, "verifier": entry.verifier}
     return fixed | entry.filled(row, entry, settings, problem_id)
