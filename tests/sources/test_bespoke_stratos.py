@@ -299,6 +299,7 @@ def test_a_row_keeps_its_system_prompt_its_user_turn_and_its_response(load):
 
 def test_an_empty_system_prompt_is_none(load):
     assert column(load([row("Why?", "So.", system=" ")]), "system") == [None]
+    assert column(load([row("Why?", "So.", system=None)]), "system") == [None]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,9 @@ def test_a_name_of_no_set_is_refused(load):
 
 
 def test_names_in_another_order_are_refused(load):
-    with pytest.raises(ValueError, match=r"row 0 is called taco/2, but its question is not of that kind: .* in the"):
+    with pytest.raises(
+        ValueError, match=r"bespoke_stratos/0 is called taco/2, but its question is not of that kind: .* in the"
+    ):
         load(names=NAMES[::-1])
 
 
@@ -375,7 +378,15 @@ def test_a_missing_column_of_a_set_is_named(load, sets, tmp_path):
         load(**sets | {"apps": str(tmp_path / "short.jsonl")})
 
 
-@pytest.mark.parametrize("conversations", ["text", ["text"], [{"role": "user", "content": "Why?"}]])
+def test_tests_that_are_no_text_are_refused(load, sets, tmp_path):
+    write(tmp_path / "parsed.jsonl", [one | {"input_output": json.loads(one["input_output"])} for one in APPS[1:]])
+    with pytest.raises(ValueError, match=r"parsed.jsonl: column 'input_output' should hold text, not Struct"):
+        load(**sets | {"apps": str(tmp_path / "parsed.jsonl")})
+
+
+@pytest.mark.parametrize(
+    "conversations", ["text", ["text"], [{"role": "user", "content": "Why?"}], [{"from": "user", "value": 1}]]
+)
 def test_conversations_of_another_form_are_refused(load, conversations):
     with pytest.raises(ValueError, match="column 'conversations' should hold lists of turns, each with from and value"):
         load([{"system": "", "conversations": conversations}])

@@ -18,6 +18,7 @@ import polars as pl
 
 from vr.settings.sources import BespokeStratos
 from vr.sources import hub
+from vr.sources.bespoke_stratos.text import as_text
 from vr.sources.wordings import FUNCTION_BODY, IN_A_BOX, STDIN
 
 logger = logging.getLogger(__name__)
@@ -50,10 +51,10 @@ def attributed(questions: pl.DataFrame, names: pl.Series | None, settings: Bespo
     """The questions, in their order, with where they come from.
 
     Added: kind (one of KINDS, or null), source (one of SETS), row (its number in that set) and match_method. Where no
-    row was found, or there is no set to look in, row and match_method are null.
+    row was found, row and match_method are null. Without its set, a name is taken as it is and no text is found.
 
     Args:
-        questions: column question, and any others.
+        questions: problem_id and question, and any other columns.
         names: of each question's row, as `numina/17`.
 
     Raises:
@@ -75,10 +76,10 @@ def attributed(questions: pl.DataFrame, names: pl.Series | None, settings: Bespo
 
 
 def read(source: str, where: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of all rows of a source set, in the order that rows are counted in.
+    """Columns of text of all rows of a source set, in the order that rows are counted in.
 
     Raises:
-        FileNotFoundError, ValueError: it cannot be read (vr/sources/hub.py).
+        FileNotFoundError, ValueError: it cannot be read (vr/sources/hub.py), or a column is no text.
     """
     layout = SETS[source]
     tables = [hub.rows(where, revision=None, config=layout.config, split=layout.splits[0], columns=columns)]
@@ -87,7 +88,7 @@ def read(source: str, where: str, columns: Sequence[str]) -> pl.DataFrame:
             tables.append(hub.rows(where, revision=None, config=layout.config, split=split, columns=columns))
         except FileNotFoundError as error:
             logger.warning("%s: read without its split %s: %s", source, split, error)
-    return pl.concat(tables)
+    return pl.concat(as_text(table, columns, where) for table in tables)
 
 
 # Which set
@@ -141,8 +142,8 @@ def _named(rows: pl.DataFrame, names: pl.Series, where: str) -> pl.DataFrame:
     kinds = {"apps": "program", "taco": "program"}
     differs = found.filter(pl.col("source").replace(kinds) != pl.col("by_words").replace(kinds))
     if differs.height:
-        place, source, named = differs.select("place", "source", "named").row(0)
-        said = f"row {place} is called {source}/{named}, but its question is not of that kind"
+        problem, source, named = differs.select("problem_id", "source", "named").row(0)
+        said = f"{problem} is called {source}/{named}, but its question is not of that kind"
         raise ValueError(f"{where}: {said}: the names must be in the order of the data")
     return found.drop("by_words")
 
@@ -167,12 +168,11 @@ def _matched(rows: pl.DataFrame, source: str, texts: Mapping[str, pl.Series], se
     if source not in texts:
         method = pl.when(pl.col("named").is_not_null()).then(pl.lit("named"))
         return rows.with_columns(row="named", match_method=method)
-    of_set = pl.DataFrame({"text_there": texts[source]}).with_row_index("row")
-    equal = of_set.group_by("text_there", maintain_order=True).agg(equal="row")
-    found = rows.join(of_set, left_on="named", right_on="row", how="left", maintain_order="left").rename(
-        {"text_there": "named_text"}
-    )
-    found = found.join(equal, left_on="text", right_on="text_there", how="left", maintain_order="left")
+    of_set = pl.DataFrame({"text": texts[source]}).with_row_index("row")
+    named = of_set.select(named="row", named_text="text")
+    equal = of_set.group_by("text", maintain_order=True).agg(equal="row")
+    found = rows.join(named, on="named", how="left", maintain_order="left")
+    found = found.join(equal, on="text", how="left", maintain_order="left")
     found = found.with_columns(_row_and_method()).drop("named_text", "equal")
     _require_some(found, source, of_set.height, getattr(settings, source))
     return found

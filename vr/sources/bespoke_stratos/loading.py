@@ -12,6 +12,7 @@ from vr.renderers.markers import split_response
 from vr.settings.sources import BespokeStratos
 from vr.sources import hub
 from vr.sources.bespoke_stratos import attribution, judging
+from vr.sources.bespoke_stratos.text import as_text
 from vr.sources.loaded import COLUMNS, Loaded
 
 _NAME = "bespoke_stratos"
@@ -24,33 +25,40 @@ def load(settings: BespokeStratos) -> Loaded:
         FileNotFoundError, ValueError: the set, the names or a source set cannot be read (vr/sources/hub.py), or does
             not belong to the others (attribution.py).
     """
+    rows, names = _rows_and_names(settings)
+    is_whole = rows["reason"].is_null()
+    left_out = _left_out(rows.filter(~is_whole))
+    if not is_whole.any():
+        return Loaded(pl.DataFrame(schema=COLUMNS), left_out)
+    names = None if names is None else names.filter(is_whole)
+    found = attribution.attributed(rows.filter(is_whole), names, settings)
+    judged = judging.judged(found, settings).with_columns(source_row=pl.format("{}/{}", "source", "row"))
+    return Loaded(judged.select(list(COLUMNS)), left_out)
+
+
+def _rows_and_names(settings: BespokeStratos) -> tuple[pl.DataFrame, pl.Series | None]:
+    """The rows asked for, as `_turns_read` gives them, and the names of their source rows."""
     table = hub.rows(settings.data, revision=settings.revision, split="train", columns=("system", "conversations"))
+    table = as_text(table, ("system",), settings.data)
     _require_conversations(table, settings.data)
     names = _names(settings, table.height)
-    if settings.rows != "all":
-        table, names = table.head(settings.rows), None if names is None else names.head(settings.rows)
-    read = _turns_read(table)
-    is_whole = read["reason"].is_null()
-    whole = read.filter(is_whole)
-    if whole.is_empty():
-        problems = pl.DataFrame(schema=COLUMNS)
-    else:
-        found = attribution.attributed(whole, None if names is None else names.filter(is_whole), settings)
-        problems = judging.judged(found, settings).select(_columns())
-    return Loaded(problems, _left_out(read.filter(~is_whole)))
+    size = table.height if settings.rows == "all" else settings.rows
+    return _turns_read(table.head(size)), None if names is None else names.head(size)
 
 
 def _require_conversations(table: pl.DataFrame, where: str) -> None:
     dtype = table.schema["conversations"]
-    inner = dtype.inner if isinstance(dtype, pl.List) else None
-    if not isinstance(inner, pl.Struct) or {"from", "value"} - {field.name for field in inner.fields}:
+    turn = dtype.inner if isinstance(dtype, pl.List) else None
+    found = {field.name: field.dtype for field in turn.fields} if isinstance(turn, pl.Struct) else {}
+    if any(found.get(name) != pl.String for name in ("from", "value")):
         raise ValueError(f"{where}: column 'conversations' should hold lists of turns, each with from and value")
 
 
 def _names(settings: BespokeStratos, n_rows: int) -> pl.Series | None:
     if settings.names is None:
         return None
-    names = hub.rows(settings.names, revision=None, split="train", columns=("source",)).to_series()
+    table = hub.rows(settings.names, revision=None, split="train", columns=("source",))
+    names = as_text(table, ("source",), settings.names).to_series()
     if names.len() != n_rows:
         raise ValueError(f"{settings.names}: {names.len()} names for the {n_rows} rows of {settings.data}")
     return names
@@ -82,12 +90,6 @@ def _read(conversation: Any) -> tuple[str, str, str | None]:
     except ValueError as error:
         return question, response, f"does not split: {error}"
     return question, response, None
-
-
-def _columns() -> list[pl.Expr]:
-    source_row = pl.format("{}/{}", "source", "row")
-    made = {"source_row": source_row.alias("source_row")}
-    return [made.get(name, pl.col(name)) for name in COLUMNS]
 
 
 def _left_out(rows: pl.DataFrame) -> pl.DataFrame:
