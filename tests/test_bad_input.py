@@ -177,6 +177,8 @@ PARAMS = {
                                      "problems.gym is missing, but problems.sources names it"),
     "a source that nobody has": (changed("sources: [miniature] ", "sources: [minature] "),
                                  "'minature': no such source (there are: miniature, bespoke_stratos, gsm8k,"),
+    "no source": (changed("sources: [miniature] ", "sources: [] "),
+                  "problems.sources = []: name a source (there are: miniature, bespoke_stratos, gsm8k,"),
     "a section of a source that nobody has": (changed("  miniature:\n", "  more: {}\n  miniature:\n"),
                                               "problems.more = {}"),
     "a published model without a source": (changed("published: {} ", "published: {a: {revision: null}} "),

@@ -68,7 +68,7 @@ class Problems(Params):
     """The training questions: which sources they come from, and what each of these makes (vr/settings/sources.py)."""
 
     section: ClassVar[str] = "problems"
-    sources: Annotated[list[NotEmpty], Field(min_length=1), AfterValidator(without_repeats)]
+    sources: Annotated[list[NotEmpty], AfterValidator(without_repeats)]
     """mixed in this order; a question that an earlier source has too is left out"""
     # None: there is no such section. A value that is not there is no default: a source that is named has to have one.
     miniature: Miniature | None = None
@@ -80,9 +80,12 @@ class Problems(Params):
     @field_validator("sources")
     @classmethod
     def _sources_are_known(cls, names: list[str]) -> list[str]:
-        there_are = [name for name in cls.model_fields if name != "sources"]
-        if unknown := [name for name in names if name not in there_are]:
-            raise ValueError(f"{unknown[0]!r}: no such source (there are: {', '.join(there_are)})")
+        known = [name for name in cls.model_fields if name != "sources"]
+        there_are = f"(there are: {', '.join(known)})"
+        if not names:
+            raise ValueError(f"name a source {there_are}")
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{unknown[0]!r}: no such source {there_are}")
         return names
 
     @model_validator(mode="after")
