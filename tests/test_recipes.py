@@ -223,11 +223,24 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return make_workspace(tmp_path_factory.mktemp("recipes"))
 
 
+PLACE_OUTS = """
+from pathlib import Path
+from dvc.repo import Repo
+
+for out in Repo().index.outs:
+    place = Path(out.fs_path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch() if place.suffix in (".parquet", ".csv", ".json") else place.mkdir(exist_ok=True)
+"""
+"""`dvc repro --dry` stops at a stage whose inputs are not there: empty ones are enough."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*PAPER, *SMALL])
 def test_dvc_plans_the_stages_of_a_recipe(workspace: Workspace, name: str) -> None:
     (workspace.path / "params.yaml").write_text((RECIPES / f"{name}.yaml").read_text())
     document = recipe(name)
+    workspace.run("python", "-c", PLACE_OUTS)
     stages = workspace.stages_run("dvc", "repro", "--dry")
     every_run = {
         "problems", "subsets", "base", "train_initial", "train_posterior", "likelihood_reference", "weigh",
