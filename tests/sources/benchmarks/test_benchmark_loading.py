@@ -4,6 +4,8 @@ import logging
 
 import pytest
 from benchmark_sets import GPQA, settings, write_gpqa, write_jsonl, write_livecodebench
+from ruamel.yaml import YAML
+from tiny_models import ROOT
 
 from vr.settings import params
 from vr.sources import benchmarks, hub
@@ -33,6 +35,15 @@ def test_published_sizes_and_numbers_of_answers_are_the_papers():
     }  # fmt: skip
     assert {name for name, entry in CATALOGUE.items() if entry.n == 32} == {"aime24", "aime25", "amc23"}
     assert {name for name, entry in CATALOGUE.items() if entry.n == 2} == {"math500", "olympiadbench"}
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "vr" / "recipes").glob("qwen*.yaml")), ids=lambda path: path.stem)
+def test_the_papers_recipes_draw_as_many_answers_as_the_paper_and_take_no_other_size(recipe):
+    document = YAML(typ="safe", pure=True).load(recipe.read_text())
+    names = document["evaluate"]["benchmarks"]
+    assert document["evaluate"]["samples"] == {name: CATALOGUE[name].n for name in names}
+    entries = [document["benchmark"][name] for name in names]
+    assert {(entry["questions"], entry["size"]) for entry in entries} == {("all", "published")}
 
 
 def test_every_prompt_has_one_place_for_the_question_and_only_aime25_asks_for_the_box_behind_it():

@@ -1,6 +1,7 @@
 """Rows of LiveCodeBench: prompts, both forms of tests, and packed tests that hold something else."""
 
 import base64
+import contextlib
 import json
 import os
 import pickle
@@ -8,6 +9,8 @@ import zlib
 
 import pytest
 from benchmark_sets import functional_row, packed, settings, stdin_row, write_jsonl, write_livecodebench
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vr import verify
 from vr.sources import benchmarks
@@ -117,6 +120,13 @@ def test_a_pickle_of_anything_but_one_text_is_refused(value):
 def test_damaged_tests_are_said_to_be_so(text, message):
     with pytest.raises(ValueError, match=message):
         private_tests(text)
+
+
+@given(st.sampled_from(range(6)), st.integers(0, 60), st.binary(max_size=6), st.integers(0, 6))
+def test_a_changed_pickle_is_read_or_refused_and_nothing_else(protocol, at, new, cut):
+    content = pickle.dumps([json.dumps([TEST]), {"a": (1, None)}], protocol)
+    with contextlib.suppress(ValueError):
+        private_tests(wrapped(content[:at] + new + content[at + cut :]))
 
 
 def test_tests_that_unpack_to_more_than_the_limit_are_refused(monkeypatch):
