@@ -223,6 +223,23 @@ def test_taco_may_have_its_train_rows_alone(load, sets, tmp_path):
     assert column(load(**sets), "source_row")[9:] == ["taco/1", "taco/0", None]
 
 
+def test_a_file_of_taco_is_read_once(load, tmp_path):
+    write(tmp_path / "taco.jsonl", TACO_TRAIN)
+    loaded = load(DATA[8:11], taco=str(tmp_path / "taco.jsonl"))
+    assert column(loaded, "source_row") == [None, "taco/1", "taco/0"]
+    assert column(loaded, "match_method") == [None, "text", "text"]
+
+
+def test_a_program_that_only_one_set_has_is_of_that_set_wherever_it_stands(load, sets):
+    triple, area = DATA[9], DATA[5]
+    assert column(load([triple, *DATA[:9], area], **sets), "source_row")[::10] == ["taco/1", "apps/0"]
+
+
+def test_a_question_without_the_words_of_a_program_is_none(load, sets):
+    loaded = load([*DATA, row("Double the number.", "Two of it.")], **sets)
+    assert (column(loaded, "source")[-1], column(loaded, "source_row")[-1]) == ("ruc", None)
+
+
 def test_only_the_sets_that_have_a_question_are_read(load, sets):
     assert column(load(rows=4, **sets | {"ruc": "no/such.parquet"}), "source_row") == NAMES[:4]  # ruc is not asked for
 
@@ -242,8 +259,8 @@ def test_without_its_source_a_row_of_mathematics_is_judged_by_its_own_answer(loa
 
 
 def test_a_row_without_any_box_has_no_verifier(load, sets):
-    loaded = load(**sets)
-    for place in (3, 8):
+    loaded = load([*DATA, row("How many?", "The answer is 5.")], **sets)
+    for place in (3, 8, 12):
         assert column(loaded, "verifier")[place] == "none"
         assert column(loaded, "reference")[place] is None
 
@@ -276,8 +293,8 @@ def test_a_program_that_may_print_any_of_several_outputs_is_not_judged(load, set
 
 
 def test_a_program_with_too_long_tests_is_not_judged(load, sets, monkeypatch):
-    monkeypatch.setattr("vr.sources.bespoke_stratos.judging.MAX_TESTS_BYTES", len(DOUBLE) - 1)
-    assert column(load(**sets), "verifier")[4] == "none"
+    monkeypatch.setattr("vr.sources.bespoke_stratos.judging.MAX_TESTS_BYTES", len(DOUBLE))  # those of area are longer
+    assert column(load(**sets), "verifier")[4:6] == ["stdin", "none"]
 
 
 def test_own_solutions_are_right_by_their_verifiers(load, sets):

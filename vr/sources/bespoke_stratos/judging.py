@@ -9,7 +9,8 @@ longer than MAX_TESTS_BYTES, and where the question says that any of several out
 of them refuses right programs. The wording finds 109 of the 137 problems of TACO's test split whose right outputs are
 several (output_spj.jsonl of FlagOpen/TACO, case 1), and 6 others of the 1,000.
 
-Not covered: special judges for those, and problems of that kind that do not say so.
+Not covered: special judges for those, problems of that kind that do not say so, and words that may be printed in
+either case (case 2 of that list, 42 problems): there the tests' own spelling counts.
 """
 
 import json
