@@ -63,7 +63,7 @@ def test_every_benchmark_has_counts_of_its_own() -> None:
     found = overlaps(["a", "b"], {"first": ["a", "b", "c"], "second": ["c"]}, ())
     assert found == {"first": Overlap(3, 2, 0), "second": Overlap(1, 0, 0)}
     assert in_words(found) == (
-        "first: of 3 2 equal, 0 with 13 words in a row; second: of 1 0 equal, 0 with 13 words in a row"
+        "first: 2 of 3 as a whole, 0 by 13 words in a row; second: 0 of 1 as a whole, 0 by 13 words in a row"
     )
 
 

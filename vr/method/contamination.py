@@ -54,7 +54,7 @@ def overlaps(training: Iterable[str], benchmarks: Mapping[str, Sequence[str]], i
 def in_words(found: Overlaps) -> str:
     """The counts for a log line."""
     return "; ".join(
-        f"{name}: of {overlap.questions} {overlap.equal} equal, {overlap.overlapping} with {N_WORDS} words in a row"
+        f"{name}: {overlap.equal} of {overlap.questions} as a whole, {overlap.overlapping} by {N_WORDS} words in a row"
         for name, overlap in found.items()
     )
 

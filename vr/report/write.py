@@ -1,11 +1,10 @@
 """The report of a run as files: metrics.json, details.json, the figures' data and a picture."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vr.method.contamination import Overlaps
 from vr.method.weights import summary
 from vr.report import figures, metrics
 from vr.report.figures import Traces
@@ -29,7 +28,7 @@ class Places:
 def write(
     evals: metrics.EvalsOf,
     traces: Traces,
-    overlaps: Overlaps,
+    benchmarks: metrics.OfBenchmarks,
     settings: Report,
     places: Places,
 ) -> metrics.Headlines:
@@ -38,7 +37,7 @@ def write(
     Args:
         evals: the evaluation of each (model, benchmark).
         traces: what is known of the weighed traces.
-        overlaps: how many questions of each benchmark stand among the training questions.
+        benchmarks: what is known of the questions of each (`metrics.of_benchmarks`).
 
     Returns:
         The headlines, for `results_table.markdown`.
@@ -54,7 +53,7 @@ def write(
         "evals": metrics.details(evals, settings),
         "weights": summary(traces.weights),
         "figure_4": plotted,
-        "contamination": {name: asdict(overlap) for name, overlap in overlaps.items()},
+        "benchmarks": benchmarks,
     }
     files = {
         "pass_at_k.csv": pass_at_k.write_csv(),
