@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from benchmark_sets import needs_real_rows, real_folder, settings
 
+from vr.method import judging
+from vr.settings.machine import Machine
 from vr.sources import benchmarks
 
 pytestmark = needs_real_rows
@@ -43,3 +46,33 @@ def test_the_answers_of_aime_have_no_leading_zeros_and_are_up_to_999(folder):
     for name in ("aime24", "aime25"):
         references = benchmarks.load(name, settings(), str(folder))["reference"].to_list()
         assert all(str(int(reference)) == reference and 0 <= int(reference) <= 999 for reference in references)
+
+
+NOT_JUDGED = {
+    # its answer is a formula and a sentence about the letters in it
+    ("olympiadbench/1965", "unparsable_reference"),
+}
+ALSO_RIGHT = {("x=5", "5")}
+"""A reference, and the answer to the question before, which is the same one."""
+
+
+def outcomes(questions: pl.DataFrame) -> list[str]:
+    """The verdicts on their solutions."""
+    return judging.self_check(questions, Machine(verify_workers=1))["outcome"].to_list()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["math500", "olympiadbench", "gsm8k", "aime24"])
+def test_own_solutions_are_right_but_for_a_named_few(folder, name):
+    table = benchmarks.load(name, settings(), str(folder)).drop_nulls("solution")
+    found = zip(table["problem_id"], outcomes(table), strict=True)
+    assert {pair for pair in found if pair[1] != "correct"} == {pair for pair in NOT_JUDGED if pair[0].startswith(name)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["math500", "olympiadbench", "gsm8k", "aime24"])
+def test_the_solution_of_the_question_before_is_right_only_where_the_answers_are_the_same(folder, name):
+    table = benchmarks.load(name, settings(), str(folder)).drop_nulls("solution")
+    shifted = table[1:].with_columns(table["solution"][:-1], before=table["reference"][:-1])
+    pairs = shifted.filter(pl.Series(outcomes(shifted)) == "correct").select("reference", "before").rows()
+    assert {pair for pair in pairs if pair[0] != pair[1]} <= ALSO_RIGHT
