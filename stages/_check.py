@@ -27,7 +27,7 @@ from vr.settings.params import (
     TrainInitial,
     TrainPosterior,
 )
-from vr.sources import benchmarks
+from vr.sources import benchmarks, gguf
 
 TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
 LONGEST_ON_CPU = 8192
@@ -92,6 +92,12 @@ def _sources_of_models(entries: Document) -> Iterator[tuple[str, str | None]]:
         yield training.section, training.read(entries).source
 
 
+def _package(entries: Document) -> Iterator[str]:
+    source = Base.read(entries).source
+    if source.startswith(gguf.PREFIX):
+        yield from _error_of(gguf.file_of, source)
+
+
 def _own_table(entries: Document) -> Iterator[str]:
     problems = Problems.read(entries)
     if "table" in problems.sources and problems.table and not Path(problems.table.path).is_file():
@@ -130,6 +136,7 @@ _CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     _benchmarks,
     _models,
     _folders,
+    _package,
     _own_table,
     _batches,
     _long_texts,

