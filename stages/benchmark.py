@@ -9,15 +9,16 @@ import logging
 from stages._run import Out, counts, run
 from stages._settings import machine, params
 from vr.method import judging
-from vr.settings.params import Benchmark
+from vr.settings.params import Benchmark, BenchmarkFolder
 from vr.sources import benchmarks
 from vr.tables import parquet, schemas
 
 
 def main(benchmark: Out) -> None:
-    frame = benchmarks.load(benchmark.stem, params(Benchmark, benchmark.stem))
+    name, folder = benchmark.stem, params(BenchmarkFolder).benchmark_folder
+    frame = benchmarks.load(name, params(Benchmark, name), folder)
     parquet.write(frame, benchmark, schemas.Benchmark)
-    logging.info("%s: %d questions: %s", benchmark.stem, frame.height, counts(frame, "verifier"))
+    logging.info("%s: %d questions: %s", name, frame.height, counts(frame, "verifier"))
     judging.log_self_check(judging.self_check(frame, machine()))
 
 

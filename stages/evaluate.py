@@ -2,8 +2,9 @@
 
 Reads BENCHMARK, PROBLEMS (for the system prompts that models were trained with), MODEL, the system prompts REASONER
 and UNTRAINED. Writes EVALS (schemas.Evals).
-A model that was trained here is prefilled with the begin marker of the thought, as in training. Where the checker
-itself fails on more than 1 % of the responses the stage is an error; the next run judges those again, and no others.
+A model that was trained here is asked as in training: with the system prompt that all training questions have (REASONER
+where they have none, or several), and prefilled with the begin marker of the thought. Where the checker itself fails on
+more than 1 % of the responses the stage is an error; the next run judges those again, and no others.
 """
 
 import logging
@@ -17,7 +18,7 @@ from stages._settings import machine, params
 from vr.engines import draws
 from vr.execution import resume
 from vr.method import judging, unjudged
-from vr.renderers.renderer import warn_of_unknown_prompts
+from vr.renderers.renderer import warn_of_unknown_prompts, with_prompt_of_training
 from vr.settings.params import Evaluate
 from vr.tables import parquet, schemas
 
@@ -25,13 +26,13 @@ from vr.tables import parquet, schemas
 def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained: Path, evals: Out) -> None:
     p, how = params(Evaluate), machine()
     n, trained = p.samples[benchmark.stem], model.name not in p.untrained
-    questions = parquet.read(benchmark, schemas.Benchmark)
-    asked = questions.join(pl.DataFrame({"sample": range(n)}), how="cross", maintain_order="left_right")
     renderer = _renderer.load(model, reasoner=reasoner, untrained=untrained)
-    sampler = draws.Sampler(model, renderer, p, how)
+    training = parquet.read(problems, schemas.Problems, ("problem_id", "system"))
+    questions = with_prompt_of_training(parquet.read(benchmark, schemas.Benchmark), training)
     if trained:
-        training = parquet.read(problems, schemas.Problems, ("problem_id", "system"))
         warn_of_unknown_prompts(questions, training, renderer.wording)
+    asked = questions.join(pl.DataFrame({"sample": range(n)}), how="cross", maintain_order="left_right")
+    sampler = draws.Sampler(model, renderer, p, how)
 
     def drawn(indices: list[int]) -> draws.Draws:
         return draws.responses(sampler, asked, p.seed, indices, trained=trained)
@@ -40,6 +41,7 @@ def main(benchmark: Path, problems: Path, model: Path, reasoner: Path, untrained
         return judging.responses(asked, responses, indices, how, boxed_without_solution=p.boxed_without_solution)
 
     settings = p.model_dump(exclude={"models", "benchmarks", "samples", "untrained"}) | {"n": n, "trained": trained}
+    settings["prompts"] = questions["system"].unique().sort().to_list()
     with work_folder(evals, benchmark, model, reasoner, untrained, settings) as folder:
         blocks = resume.resume(folder / "drawn", asked.height, drawn, draws.response_types(), shard_rows=how.shard_rows)
         responses = pl.concat(blocks)

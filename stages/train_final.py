@@ -2,12 +2,13 @@
 
 Reads PROBLEMS, FINAL_ROWS, the model BASE, the system prompt REASONER.
 Writes the model FINAL, STATISTICS (what it was trained on, C among it) and CURVES (loss and gradient norm).
+Where the params name a published model, that model is taken and nothing is trained.
 The batch grows with the rows a question has, so that the number of steps is that of the initial training.
 """
 
 from pathlib import Path
 
-from stages import _renderer
+from stages import _published, _renderer
 from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
@@ -20,6 +21,9 @@ def main(
     problems: Path, final_rows: Path, base: Path, reasoner: Path, final: Out, statistics: Out, curves: Out
 ) -> None:
     p = params(TrainFinal)
+    if p.source is not None:
+        _published.take(p, base, final, statistics, curves)
+        return
     rows = training_rows.final_rows(
         parquet.read_batches(final_rows, schemas.Final, ("problem_id", "row", "weight", "trace_ids", "answer_ids")),
         parquet.read(problems, schemas.Problems, ("problem_id", "question", "system")),

@@ -2,11 +2,12 @@
 
 Reads PROBLEMS, those of them in SUBSET, the model BASE, the system prompt REASONER.
 Writes the model INITIAL, STATISTICS (what it was trained on, C among it) and CURVES (loss and gradient norm).
+Where the params name a published model, that model is taken and nothing is trained.
 """
 
 from pathlib import Path
 
-from stages import _renderer
+from stages import _published, _renderer
 from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
@@ -17,6 +18,9 @@ from vr.tables import keys
 
 def main(problems: Path, subset: Path, base: Path, reasoner: Path, initial: Out, statistics: Out, curves: Out) -> None:
     p = params(TrainInitial)
+    if p.source is not None:
+        _published.take(p, base, initial, statistics, curves)
+        return
     rows = training_rows.initial_rows(
         keys.problem_batches_of(problems, subset), _renderer.load(base, reasoner=reasoner)
     )

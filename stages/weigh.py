@@ -28,7 +28,7 @@ def main(
     p = params(Weigh)
     seeds = p.seeds[: p.K]
     frame = weights.weigh(
-        keys.problems_of(problems, subset, ("problem_id", "source")),
+        keys.problems_of(problems, subset, ("problem_id", "source", "self_check")),
         seed_tables.read(traces, schemas.Traces, seeds, ("trace_tokens", "finish")),
         seed_tables.read_logps(
             logps_initial, seeds, (*SUMS, "answer_logp_sum", "answer_tokens"), token_logps=p.token_logps

@@ -15,7 +15,7 @@ from vr.tables import parquet
 TINY = {
     "K": 2,
     "seeds": [0, 1],
-    "problems": {"train": 64, "slips": 0.1, "guesses": 0.3},
+    "problems": {"miniature": {"train": 64, "programs": 0.2, "slips": 0.1, "guesses": 0.3, "seed": 0}},
     "benchmark": {
         "miniature_dev": {"questions": 4, "programs": 0.2, "seed": 0},
         "miniature_test": {"questions": 8, "programs": 0.2, "seed": 0},

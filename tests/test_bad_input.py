@@ -16,11 +16,14 @@ import pytest
 from test_stages import LIKELIHOOD, LOGP, PROBLEM, TRACE, save
 
 from stages import _check, _run, _settings
+from vr.sources import benchmarks
 from vr.tables import schemas
 
 ROOT = Path(__file__).parent.parent
 RECIPE = (ROOT / "vr" / "recipes" / "miniature.yaml").read_text(encoding="utf-8")
 HUGE = "9" * 31
+LAST = RECIPE.count("\n") + 1
+"""The line after the recipe's."""
 
 
 @pytest.fixture
@@ -68,11 +71,14 @@ VALUES = {
     "template": ("C", "b", "1"),
     "posterior_logps": ("vllm", "false"),
     "prompts": ("''", "null", "7"),
-    "problems.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
-    "problems.programs": (".nan", ".inf", "-.inf", "-0.1", "1.1", "'0.2'", "true", "20%"),
-    "problems.slips": ("1.5", "null"),
-    "problems.guesses": ("-1", "[]"),
-    "problems.seed": ("-1", HUGE, "2147483648", "0.5", "'0'", "false", "null"),
+    "benchmark_folder": ("''", "7", "[]", "/nowhere/at/all", "benchmarks"),
+    "problems.sources": ("[]", "{}", "null", "miniature", "[1]", "[miniature, miniature]", "[gsm8k]", "[gsm]",
+                         "[sources]", "['']"),
+    "problems.miniature.train": ("0", "-5", "1e3", "'1500'", HUGE, "50001", "true"),
+    "problems.miniature.programs": (".nan", ".inf", "-.inf", "-0.1", "1.1", "'0.2'", "true", "20%"),
+    "problems.miniature.slips": ("1.5", "null"),
+    "problems.miniature.guesses": ("-1", "[]"),
+    "problems.miniature.seed": ("-1", HUGE, "2147483648", "0.5", "'0'", "false", "null"),
     "subsets.disjoint": ("'true'", "1", "yes", "null"),
     "base.source": ("''", "null", "5", "/nowhere/at/all", "../nowhere"),
     "base.revision": ("7", "true", "1e5"),
@@ -82,6 +88,8 @@ VALUES = {
     "base.vocabulary": ("279", HUGE),
     "base.markers": ("both",),
     "base.seed": ("-1", HUGE),
+    "training.source": ("''", "7", "[]"),
+    "training.revision": ("7", "1e5", "true"),
     "training.epochs": (".inf", ".nan", "0", "-1", "1e300", "'12'", "true", "null"),
     "training.batch_size": (HUGE, "0", "-16", "16.0", "'16'", "1501"),
     "training.learning_rate": ("0", "1", "-1e-3", ".nan", "'2e-5'", "2e-5x"),
@@ -131,8 +139,9 @@ VALUES = {
 def with_value(entry: str, value: str) -> str:
     """The recipe with another value for one entry."""
     *sections, key = entry.split(".")
-    head = RECIPE.index(f"\n{sections[0]}:") if sections else 0
-    begin = RECIPE.index(f"\n{'  ' * len(sections)}{key}:", head) + 1
+    begin = 0
+    for depth, name in enumerate((*sections, key)):
+        begin = RECIPE.index(f"\n{'  ' * depth}{name}:", begin) + 1
     return f"{RECIPE[:begin]}{'  ' * len(sections)}{key}: {value}{RECIPE[RECIPE.index(chr(10), begin) :]}"
 
 
@@ -154,9 +163,9 @@ PARAMS = {
     "an override of no training": (changed("train_final: {}", "train_final: {epoch: 3}"), "train_final.epoch = 3"),
     "a bad override": (changed("train_initial: {}", "train_initial: {epochs: .inf}"), "train_initial.epochs = inf"),
     "an override beyond the questions": (changed("train_final: {}", "train_final: {batch_size: 9999}"),
-                                         "train_final.batch_size = 9999 is more than the questions"),
-    "a benchmark nobody has": (changed("  miniature_dev: {q", "  math500: {q").replace("miniature_dev: 8, ", ""),
-                               "benchmark.math500: no such benchmark"),
+                                         "train_final.batch_size = 9999 is more than the 1500 questions"),
+    "a benchmark nobody has": (changed("  miniature_dev: {q", "  miniature_tset: {q").replace("miniature_dev: 8, ", ""),
+                               "benchmark.miniature_tset: no such benchmark"),
     "no benchmark at all": (re.sub(r"\n  miniature_\w+: {q.*", "", changed("benchmark:   ", "benchmark: {}  ")).replace(
         "miniature_dev: 8, ", ""), "benchmark.miniature_test is missing"),
     "a section that is missing": (changed("\nlikelihood_acc:\n  seed: 0  ", "\n"), "missing likelihood_acc"),
@@ -164,7 +173,40 @@ PARAMS = {
     "a section that is a list": (changed("train_initial: {}", "train_initial: [1]"), "train_initial = [1]: should be"),
     "a section that is text": (changed("train_final: {}", "train_final: none"), "train_final = 'none': should be"),
     "an entry that is missing": (changed("  ratio: per_token ", "  #"), "weigh.ratio: Field required"),
-    "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "problems: slips + guesses = 1.1: at most 1"),
+    "a source without its section": (changed("sources: [miniature] ", "sources: [gym, miniature] "),
+                                     "problems.gym is missing, but problems.sources names it"),
+    "a source that nobody has": (changed("sources: [miniature] ", "sources: [minature] "),
+                                 "'minature': no such source (there are: miniature, bespoke_stratos, gsm8k,"),
+    "no source": (changed("sources: [miniature] ", "sources: [] "),
+                  "problems.sources = []: name a source (there are: miniature, bespoke_stratos, gsm8k,"),
+    "a section of a source that nobody has": (changed("  miniature:\n", "  more: {}\n  miniature:\n"),
+                                              "problems.more = {}"),
+    "a published model without a source": (changed("published: {} ", "published: {a: {revision: null}} "),
+                                           "published.a.source: Field required"),
+    "published models in a list": (changed("published: {} ", "published: [a] "), "published = ['a']: should be a sec"),
+    "a published model with the name of another": (
+        changed("published: {} ", "published: {final: {source: a/b, revision: null}} "),
+        "published.final: the name of a model that is made here"),
+    "a published model whose name is a path": (
+        changed("published: {} ", "published: {a/b: {source: a/b, revision: null}} "),
+        "published.a/b: a name has letters, digits, "),
+    "a published model whose name has a dot": (
+        changed("published: {} ", "published: {q2.5: {source: a/b, revision: null}} "),
+        "published.q2.5: a name has letters, digits, "),
+    "a published model that is not there": (
+        changed("published: {} ", "published: {a: {source: ../nowhere, revision: null}} "),
+        "published.a.source = '../nowhere': no such directory"),
+    "a table that is not there": (
+        changed("sources: [miniature] ", "sources: [miniature, table] ").replace(
+            "  miniature:\n", "  table: {path: mine.parquet, name: mine}\n  miniature:\n"),
+        "problems.table.path = 'mine.parquet': no such file"),
+    "a model in place of a training that is not there": (
+        changed("train_initial: {}", "train_initial: {source: ./nowhere}"),
+        "train_initial.source = './nowhere': no such directory"),
+    "a benchmark without an entry": (
+        changed("benchmarks: [miniature_test] ", "benchmarks: [math500] ").replace("miniature_dev: 8", "math500: 2"),
+        "benchmark.math500 is missing, but evaluate.benchmarks or evaluate.samples names it (there are: miniat"),
+    "slips and guesses": (changed("slips: 0.3", "slips: 0.8"), "slips + guesses = 1.1: at most 1"),
     "more of a subset than there is": (changed("size: all", "size: 1501"), "subsets.final.size = 1501 is more than"),
     "a subset of no number": (changed("size: all", "size: most"), "subsets.final.size = 'most'"),
     "a subset of a large number": (changed("size: all", f"size: {HUGE}"), "subsets.final.size = 999"),
@@ -180,7 +222,7 @@ PARAMS = {
     "null": ("null\n", "params.yaml: no entries"),
     "a list": ("- K: 4\n", "should be keys and values, is list"),
     "a word": ("K=4\n", "should be keys and values, is str"),
-    "two documents": (RECIPE + "---\nK: 4\n", "line 111: not YAML: but found another document"),
+    "two documents": (RECIPE + "---\nK: 4\n", f"line {LAST}: not YAML: but found another document"),
     "a key twice": (changed("\nK: 4 ", "\nK: 4\nK: 3 "), "line 7: not YAML: found duplicate key \"K\""),
     "a key twice in a section": (changed("  ratio:", "  token_logps: true\n  ratio:"), "duplicate key \"token_logps\""),
     "a tab": (changed("  ratio:", "\tratio:"), "not YAML"),
@@ -201,15 +243,15 @@ PARAMS = {
     "a tag that does not fit": (changed("K: 4", "K: !!int four"), "line 6: not YAML: 'four': invalid literal"),
     "a tag without a number": (changed("K: 4", "K: !!float ''"), "line 6: not YAML: '': "),
     "a set": (changed("[initial, final] ", "!!set {initial, final} "), "evaluate.models = "),
-    "an alias": (changed("{size: all,", "&final {size: all,") + "more: *final\n", "line 111: *final: write the value"),
+    "an alias": (changed("{size: all,", "&final {size: all,") + "more: *final\n", f"line {LAST}: *final: write"),
     "an alias that merges": (changed("train_initial: {}", "train_initial: &same {}") + "more:\n  <<: *same\n",
                              "*same: write the value out"),
-    "an alias of nothing": (RECIPE + "more: *nothing\n", "line 111: *nothing"),
+    "an alias of nothing": (RECIPE + "more: *nothing\n", f"line {LAST}: *nothing"),
     "a bomb of aliases": ("".join(f"{a}: &{a} [{', '.join([f'*{b}'] * 9) if b else 'x'}]\n"
                                   for a, b in zip("abcdefghij", " abcdefghi".replace(" ", "") and ["", *"abcdefghi"],
                                                   strict=True)), "line 2: *a: write the value out"),
-    "brackets without end": (RECIPE + "more: " + "[" * 100_000, "line 111: more than 20 levels"),
-    "sections without end": (RECIPE + "more: " + "{a: " * 30_000, "line 111: more than 20 levels"),
+    "brackets without end": (RECIPE + "more: " + "[" * 100_000, f"line {LAST}: more than 20 levels"),
+    "sections without end": (RECIPE + "more: " + "{a: " * 30_000, f"line {LAST}: more than 20 levels"),
     "levels by indentation": (RECIPE + "".join(f"{' ' * n}a:\n" for n in range(300)), "more than 20 levels"),
     "a file of megabytes": (RECIPE + "# " + "x" * (1 << 20), "params.yaml: has more than 131072 bytes"),
     "another version of YAML": ("%YAML 9.9\n---\n" + RECIPE, "line 1: not YAML"),
@@ -229,7 +271,7 @@ BYTES = {
     "not UTF-8": (changed("# true: sum", "# \u00e9").encode("latin-1"), "byte 0xe9 is not"),
     "UTF-16": (RECIPE.encode("utf-16"), "params.yaml: line 1: byte 0xff is not UTF-8"),
     "bytes of a program": (b"\x7fELF\x02\x01\x01" + bytes(100), "params.yaml: not YAML: unacceptable character"),
-    "a surrogate": (RECIPE.encode() + b"x: \xed\xa0\x80\n", "params.yaml: line 111: byte 0xed is not UTF-8"),
+    "a surrogate": (RECIPE.encode() + b"x: \xed\xa0\x80\n", f"params.yaml: line {LAST}: byte 0xed is not UTF-8"),
 }  # fmt: skip
 
 
@@ -326,6 +368,23 @@ def test_a_batch_that_the_machine_cannot_lay_out_is_found_before_the_first_train
     (project / "machine.yaml").write_text("train_ranks: 16\n")
     (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 4}"))
     assert_one_line("train_final: a global batch of 8 rows cannot be reached with 16 ranks")  # 2 rows a question: mix
+
+
+def test_a_benchmark_that_the_folder_lacks_is_found_before_a_run(project):
+    entry = "math500: {questions: all, size: published, official: false, seed: 0}"
+    text = changed("  miniature_dev: {q", f"  {entry}\n  miniature_dev: {{q").replace("miniature_dev: 8", "math500: 2")
+    text = text.replace("benchmarks: [miniature_test] ", "benchmarks: [math500] ")
+    (project / "params.yaml").write_text(text.replace("benchmark_folder: null ", "benchmark_folder: sets "))
+    (project / "sets").mkdir()
+    assert_one_line("params.yaml: benchmark_folder: benchmark.math500 needs the folder sets/")
+    (project / "sets" / benchmarks.CATALOGUE["math500"].hub).mkdir(parents=True)
+    assert _check.errors() == []
+
+
+def test_a_model_that_is_taken_and_not_trained_has_no_batch_to_lay_out(project):
+    (project / "machine.yaml").write_text("train_ranks: 16\n")
+    (project / "params.yaml").write_text(changed("train_final: {}", "train_final: {batch_size: 9999, source: a/b}"))
+    assert _check.errors() == []
 
 
 @pytest.mark.parametrize("text", ["", "# threads: 2\n", "---\n", "null\n", "{}\n"])
@@ -500,8 +559,20 @@ def test_a_stage_whose_output_has_no_place_fails_before_its_work(tables, out, wo
     [
         (("stages",), changed("epochs: 12", "epochs: .inf"), b"Think.", "", "training.epochs = inf"),
         (("stages",), RECIPE, b"\xff", "", f"{PROMPT}: line 1: byte 0xff is not UTF-8"),
-        (("stages.problems", "p.parquet"), changed("size: all", "size: 1501"), b"", "problems: error: ", "size = 1501"),
-        (("stages.problems", "p.parquet"), RECIPE + "a: &a [1]\nb: *a\n", b"", "problems: error: ", "line 112: *a"),
+        (
+            ("stages.problems", "p.parquet", "l.parquet"),
+            changed("size: all", "size: 1501"),
+            b"",
+            "problems: error: ",
+            "size = 1501",
+        ),
+        (
+            ("stages.problems", "p.parquet", "l.parquet"),
+            RECIPE + "a: &a [1]\nb: *a\n",
+            b"",
+            "problems: error: ",
+            f"line {LAST + 1}: *a",
+        ),
         (("stages.reproduce",), RECIPE, b"", "error: ", "machine.yaml: 1: a key should be a word"),
     ],
 )

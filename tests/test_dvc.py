@@ -19,7 +19,7 @@ PLUMBING = (
 )
 FILES = ("dvc.yaml", "stages/dvc.yaml")
 STAGES: dict[str, dict[str, Any]] = {
-    name: stage
+    name: stage.get("do", stage)
     for file in FILES
     for name, stage in YAML(typ="safe", pure=True).load((ROOT / file).read_text())["stages"].items()
 }
@@ -57,15 +57,17 @@ def test_a_stage_depends_on_the_params_that_it_reads_and_on_no_other(name: str) 
         if isinstance(node, ast.ImportFrom) and node.module == "vr.settings.params"
         for alias in node.names
     ]
-    needed = {
-        key for cls in classes for key in cls.keys(*(["${item.benchmark}"] if name in ITEMS_NAME_ENTRIES else []))
-    }
+    needed = {key for cls in classes for key in cls.keys(*ITEMS_NAME_ENTRIES.get(name, ()))}
     if name == "report":  # of `evaluate` it reads only what was evaluated
         needed = {"report", "evaluate.models", "evaluate.benchmarks"}
     assert set(stage.get("params", [])) == needed
 
 
-ITEMS_NAME_ENTRIES = ("benchmark", "evaluate")
+ITEMS_NAME_ENTRIES = {
+    "benchmark": ("${item.benchmark}",),
+    "evaluate": ("${item.benchmark}",),
+    "published": ("${key}",),
+}
 """Stages whose item is the name of an entry of params.yaml."""
 
 

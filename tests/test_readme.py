@@ -9,6 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from vr.report import results_table
+from vr.settings.sources import Table
+from vr.sources import table
+from vr.sources.benchmarks import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,3 +48,25 @@ def test_the_results_are_those_of_the_committed_metrics() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
 def test_every_link_into_the_project_leads_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_row_of_ones_own_data_is_a_training_question(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(re.search(r"^# (\{.*\})$", README, re.MULTILINE).group(1))
+    (row,) = table.load(Table(path=str(tmp_path / "mine.jsonl"), name="mine")).problems.iter_rows(named=True)
+    assert (row["problem_id"], row["question"], row["reference"]) == ("mine/1", "What is 17+25?", "42")
+    assert "17+25=42" in row["solution"] and "\\boxed{42}" in row["solution"]
+
+
+def test_every_recipe_and_every_set_that_it_reads_is_in_the_recipes_readme() -> None:
+    folder = ROOT / "vr" / "recipes"
+    text = (folder / "README.md").read_text()
+    assert [file.stem for file in folder.glob("*.yaml") if f"| `{file.stem}` |" not in text] == []
+    assert [file.stem for file in folder.glob("machines/*.yaml") if f"`{file.stem}`" not in text] == []
+    yaml = YAML(typ="safe", pure=True)
+    documents = [yaml.load(file.read_text()) for file in folder.glob("*.yaml")]
+    read = {entry.hub for entry in CATALOGUE.values()} | {document["base"]["source"] for document in documents}
+    for document in documents:
+        entries = (document["problems"][name] for name in document["problems"]["sources"])
+        read |= {value for entry in entries for value in entry.values() if isinstance(value, str)}
+    ids = {name for name in read if re.fullmatch(r"[\w-]+/[\w.-]+", name)}
+    assert {name for name in ids if name.split("/")[1] not in text} == set()

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PROBLEM = {
     "problem_id": "a", "source": "s", "question": "1+1?", "system": None,
     "solution": join_response("1+1=2", "\\boxed{2}"), "reference": "2", "verifier": "math", "tests": None,
+    "source_row": None, "match_method": None, "self_check": "correct",
 }  # fmt: skip
 TRACE = {"problem_id": "a", "seed": 0, "trace_ids": [1, 2], "trace_tokens": 2, "thought_tokens": 1, "text": "t",
          "finish": "marker"}  # fmt: skip
@@ -77,7 +78,9 @@ def test_bad_params_are_named(tables_of_one_trace, params, message):
 
 
 def test_a_param_that_is_bad_for_another_stage_ends_the_first_one(tmp_path):
-    error = run(tmp_path, "problems", "problems.parquet", params={"estimator: acc": "estimator: best"})
+    error = run(
+        tmp_path, "problems", "problems.parquet", "left_out.parquet", params={"estimator: acc": "estimator: best"}
+    )
     assert error == (
         "problems: error: params.yaml: estimator = 'best': Input should be 'acc', 'gml', 'l' or 'uniform'\n"
     )
@@ -161,7 +164,8 @@ def test_an_evaluation_of_which_nothing_is_judged_is_named_and_leaves_no_report(
                 "finish": "eos", "judged": "response", "outcome": "unparsable_reference",
                 "detail": "no letter"}  # fmt: skip
     save(tmp_path / "evals/initial/miniature_test.parquet", schemas.Evals, response)
-    paths = ("evals", "weights.parquet", "logps", "l", "gml", "metrics.json", "details.json", "plots")
+    paths = ("evals", "weights.parquet", "logps", "l", "gml", "problems.parquet", "benchmarks", "metrics.json",
+             "details.json", "plots")  # fmt: skip
     assert run(tmp_path, "report", *paths) == (
         "report: error: evals/initial/miniature_test.parquet: of 1 responses none is judged (unparsable_reference 1),"
         " the first: no letter\n"

@@ -6,8 +6,10 @@ They know nothing; what they write is noise. What is tested on them is that ids,
 import json
 import math
 import os
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,17 @@ def damaged(model: Path, out: Path, name: str) -> Path:
     shutil.copytree(model, out)
     DAMAGED[name][0](out)
     return out
+
+
+@contextmanager
+def files_no_longer_than(n_bytes: int) -> Iterator[None]:
+    """Let every write beyond that fail, as on a full disk."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 def token_id(tokenizer: Any, text: str) -> int:

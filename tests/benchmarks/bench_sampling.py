@@ -23,7 +23,7 @@ from vr.engines.sampling import Request, engine, sampler
 from vr.renderers import markers, tokenizer
 from vr.settings.machine import Machine
 from vr.settings.params import Base, Sampling
-from vr.sources.models import make_miniature
+from vr.sources.miniature_model import make_miniature
 
 N_REQUESTS, N_REPEATS, N_STARTS = 300, 5, 3
 MACHINE = Machine(threads=1, kv_cache_gib=1)

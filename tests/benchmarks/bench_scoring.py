@@ -42,7 +42,7 @@ Way = Callable[[], Any]
 
 
 def make_model(folder: Path, hidden_size: int, layers: int, vocabulary: int) -> Path:
-    """A Qwen3 of seeded random weights, with heads of 32 and tied embeddings, as in vr/sources/models.py."""
+    """A Qwen3 of seeded random weights, with heads of 32 and tied embeddings, as in vr/sources/miniature_model.py."""
     torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=vocabulary,

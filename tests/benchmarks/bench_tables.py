@@ -68,7 +68,7 @@ def weigh_all(folder: Path, *, token_logps: bool) -> dict[str, Any]:
 
     def weigh() -> None:
         frame = weights.weigh(
-            parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "source")),
+            parquet.read(folder / "problems.parquet", schemas.Problems, ("problem_id", "source", "self_check")),
             seed_tables.read(folder / "traces", schemas.Traces, SEEDS, ("trace_tokens", "finish")),
             seed_tables.read_logps(folder / "logps_initial", SEEDS, (*SUMS, *ANSWER_SUMS), token_logps=token_logps),
             seed_tables.read_logps(folder / "logps_posterior", SEEDS, SUMS, token_logps=token_logps),

@@ -84,6 +84,9 @@ def write_run(folder: Path, draws: Draws, n_questions: int, seeds: Sequence[int]
                 parquet.write(terms, folder / "likelihood" / name, schemas.Likelihood)
 
 
+NO_VALUES = ("system", "reference", "tests", "source_row", "match_method")
+
+
 def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
     for start in range(0, len(ids), _BATCH):
         part = ids[start : start + _BATCH]
@@ -98,7 +101,8 @@ def problems(ids: list[str], draws: Draws) -> Iterator[pl.DataFrame]:
         ).with_columns(
             source=pl.lit("synthetic"),
             verifier=pl.lit("none"),
-            **{name: pl.lit(None, dtype=pl.String) for name in ("system", "reference", "tests")},
+            self_check=pl.lit("not_run"),
+            **{name: pl.lit(None, dtype=pl.String) for name in NO_VALUES},
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from vr.method import weights
 from vr.settings.params import Weigh
-from vr.tables.vocabulary import TRACE_KEY
+from vr.tables.vocabulary import OUTCOMES, TRACE_KEY
 
 SETTINGS = {
     "estimator": "acc",
@@ -25,14 +25,14 @@ PLAIN = {
 """A good trace of 2 tokens: log-probs of the trace under pi and q and of y* under pi, and l_k."""
 
 
-def weigh(rows: list[dict], *, source: str = "s", **changes) -> pl.DataFrame:
+def weigh(rows: list[dict], *, self_check: str | None = "correct", **changes) -> pl.DataFrame:
     """Weigh the traces of question q, given as dicts of what differs from PLAIN; the settings' seeds are theirs."""
     rows = [PLAIN | {"seed": i} | row for i, row in enumerate(rows)]
     rows = [{"q_tokens": row["trace_tokens"], "pi_tokens": row["trace_tokens"]} | row for row in rows]
     frame = pl.DataFrame(rows, schema_overrides={"seed": pl.Int32, "l": pl.Float64, "pi": pl.Float64, "q": pl.Float64})
     seeds = changes.pop("seeds", sorted(frame["seed"].unique()))
     return weights.weigh(
-        pl.DataFrame({"problem_id": ["q"], "source": [source]}),
+        pl.DataFrame({"problem_id": ["q"], "source": ["s"], "self_check": [self_check]}),
         frame.select(*TRACE_KEY, "trace_tokens", "finish"),
         frame.select(
             *TRACE_KEY, trace_tokens="pi_tokens", trace_logp_sum="pi", answer_logp_sum="y", answer_tokens="y_tokens"
@@ -157,6 +157,27 @@ def test_a_weak_verifiers_question_takes_the_gml_weights_and_says_so():
     assert result["reason"].to_list() == ["weak_verifier", "weak_verifier", "truncated"]
     assert weigh(rows, weak_verifier_sources=["another"])["weight"].sum() == 0
     assert weigh([*rows, {}], weak_verifier_sources=["s"])["weight"].to_list() == [0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("self_check", "reasons"),
+    [
+        ("correct", ["none_correct", ""]),
+        (None, ["none_correct", ""]),  # nobody has judged it: its source alone says whether the verifier is trusted
+        *((outcome, ["weak_verifier", ""]) for outcome in OUTCOMES if outcome != "correct"),
+    ],
+)
+def test_a_verifier_that_does_not_accept_a_questions_own_solution_is_weak_for_this_question(self_check, reasons):
+    none = weigh([{"l": None, "reason": "none_correct"}], self_check=self_check)
+    some = weigh([{}], self_check=self_check)  # its verdicts count where an answer is correct
+    assert [*none["reason"], *some["reason"]] == reasons
+    assert none["weight"].to_list() == [float(reasons[0] == "weak_verifier")]
+    assert some["weight"].to_list() == [1.0]
+
+
+def test_only_acc_asks_whether_a_verifier_is_weak():
+    rows = [{"l": None, "reason": "unscored"}]
+    assert weigh(rows, estimator="l", self_check="wrong")["weight"].to_list() == [0.0]
 
 
 @pytest.mark.parametrize("changes", [{"seeds": [0, 1]}, {"seeds": [0, 1, 2], "K": 2}])

@@ -477,6 +477,23 @@ def test_a_renderer_is_loaded_with_a_models_tokenizer(tiny_model: Path, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("asked", "trained", "then"),
+    [
+        ([None, "Own."], ["You add.", "You add."], ["You add.", "Own."]),
+        ([None, "Own."], [None], [None, "Own."]),
+        ([None], ["You add.", None], [None]),  # the training questions without one are asked with the wording's own
+        ([None], ["You add.", "Think."], [None]),
+        (["Own."], ["You add."], ["Own."]),
+    ],
+)
+def test_held_out_questions_without_a_prompt_get_the_one_that_all_training_questions_have(
+    asked: list[str | None], trained: list[str | None], then: list[str | None]
+) -> None:
+    questions, problems = (pl.DataFrame({"system": texts}, {"system": pl.String}) for texts in (asked, trained))
+    assert renderer.with_prompt_of_training(questions, problems)["system"].to_list() == then
+
+
+@pytest.mark.parametrize(
     ("asked", "trained", "unknown"),
     [
         ([None, "You add."], [None], []),

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from vr.method.contamination import Overlap
 from vr.report import metrics, results_table
 from vr.report.__main__ import main
 from vr.settings.params import Report
@@ -133,3 +134,13 @@ def test_the_command_without_a_file_says_how_it_is_used(tmp_path: Path):
     command = [sys.executable, "-m", "vr.report", tmp_path / "none.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "usage: python -m vr.report metrics.json\n")
+
+
+def test_a_benchmark_says_how_it_is_judged_and_how_many_of_its_questions_training_has():
+    held_out = {"b": pl.DataFrame({"source": ["set (official rule: the first answer)"] * 2 + ["sums"]})}
+    assert metrics.of_benchmarks(held_out, {"b": Overlap(questions=3, equal=1, overlapping=2)}) == {
+        "b": {
+            "source": {"set (official rule: the first answer)": 2, "sums": 1},
+            "questions": 3, "equal": 1, "overlapping": 2,
+        }
+    }  # fmt: skip

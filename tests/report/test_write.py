@@ -28,7 +28,8 @@ def write_one_trace(where: Places, *, initial: str = "wrong", final: str = "corr
     total, per_token = (logps.with_columns(log_likelihood=pl.lit(value)) for value in (-6.0, -2.0))
     evaluated = {("initial", "b"): evals(initial), ("final", "b"): evals(final)}
     traces = Traces(weights, logps, total=total, per_token=per_token)
-    return write(evaluated, traces, Report(pass_at=[1], bootstrap=100, seed=0), where)
+    benchmarks = {"b": {"source": {"sums": 1}, "questions": 1, "equal": 1, "overlapping": 0}}
+    return write(evaluated, traces, benchmarks, Report(pass_at=[1], bootstrap=100, seed=0), where)
 
 
 def test_the_report_is_headlines_details_and_plots(tmp_path: Path):
@@ -42,6 +43,7 @@ def test_the_report_is_headlines_details_and_plots(tmp_path: Path):
     assert details["evals"]["b"]["final"]["judged_part"] == {"box": 1}
     assert details["weights"]["questions"] == 1
     assert details["figure_4"]["plotted"] == 1
+    assert details["benchmarks"]["b"]["equal"] == 1
     assert {path.name for path in where.plots.iterdir()} == {
         "pass_at_k.csv", "pass_at_k.svg", "traces.csv", "effective_sample_size.csv",
     }  # fmt: skip

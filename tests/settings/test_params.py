@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import _settings
-from vr.settings import params
+from vr.settings import params, sources
 
 RECIPE = Path(__file__).parents[2] / "vr" / "recipes" / "miniature.yaml"
 TEXT = RECIPE.read_text(encoding="utf-8")
@@ -85,17 +85,18 @@ def test_every_field_of_every_class_stands_in_the_recipe():
             given |= set(node) if isinstance(node, dict) and cls is not params.Evaluate else {key.rpartition(".")[2]}
         if cls is params.Evaluate:
             given |= {"models", "benchmarks", "samples"}
-        assert given == set(cls.model_fields), cls.__name__
+        fields = type(cls.read(DOCUMENT, *name)).model_fields
+        required = {field for field, info in fields.items() if info.is_required()}
+        assert required <= given <= set(fields), cls.__name__
 
 
-def test_no_field_has_a_default():
+def test_no_field_has_a_default_and_only_the_sources_that_nobody_names_may_be_left_out():
+    entries_of_sources = [getattr(sources, name) for name in ("Miniature", "BespokeStratos", "Gsm8k", "Gym", "Table")]
+    kinds = [*params.Params.sections(), *params.Benchmark.__subclasses__(), params.FinalSubset, *entries_of_sources]
     optional = [
-        f"{cls.__name__}.{name}"
-        for cls in [*params.Params.sections(), params.FinalSubset]
-        for name, field in cls.model_fields.items()
-        if not field.is_required()
+        f"{cls.__name__}.{name}" for cls in kinds for name, field in cls.model_fields.items() if not field.is_required()
     ]
-    assert optional == []
+    assert optional == [f"Problems.{name}" for name in ("miniature", "bespoke_stratos", "gsm8k", "gym", "table")]
 
 
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.split(".")[0] not in OVERRIDES])
@@ -120,7 +121,9 @@ def test_every_entry_is_read(section):
         unknown = changed(f"{section}.colour", 1)
         assert any(line.startswith(f"params.yaml: {section}.colour = 1: ") for line in errors(unknown))
     else:
-        assert set(DOCUMENT) == {key.split(".")[0] for cls, name in READERS for key in cls.keys(*name)}
+        assert params.Params.unknown(DOCUMENT) == []
+        read = {key.split(".")[0] for cls, name in READERS for key in cls.keys(*name)}
+        assert set(DOCUMENT) == read | {"published"}  # there is none
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_every_entry_is_read(section):
         (params.Evaluate, "evaluate.models", [], r"params.yaml: evaluate.models = \[\]"),
         (params.Evaluate, "evaluate.benchmarks", ["math500"], "evaluate.samples.math500 is missing, but evaluate.b"),
         (params.Evaluate, "evaluate.samples", {"miniature_test": 0}, "evaluate.samples.miniature_test = 0"),
-        (params.Problems, "problems.slips", 0.9, r"params.yaml: problems: slips \+ guesses = 1.2"),
+        (params.Problems, "problems.miniature.slips", 0.9, r"problems.miniature = .*slips \+ guesses = 1.2"),
         (params.Problems, "problems", 3, "params.yaml: problems = 3: should be a section"),
         (params.Subsets, "subsets.final.size", 0, "params.yaml: subsets.final.size = 0: should be `all` or a number"),
         (params.Subsets, "subsets.final.size", "some", "params.yaml: subsets.final.size = 'some'"),
@@ -165,14 +168,92 @@ def test_a_bad_value_is_refused_by_name(cls, entry, value, message):
 
 
 def test_a_benchmark_is_read_by_its_name():
-    document = changed("benchmark.other", {"questions": 5, "programs": 0.5, "seed": 3})
-    other = params.Benchmark.read(document, "other")
-    assert other == params.Benchmark(questions=5, programs=0.5, seed=3)
-    assert params.Benchmark.keys("other") == ("benchmark.other",)
+    entries = {
+        "miniature_dev": {"questions": 5, "programs": 0.5, "seed": 3},
+        "gym_gsm_symbolic": {"questions": 5, "config": {"difficulty": 1.0}, "seed": 3},
+        "math500": {"questions": "all", "size": "published", "official": False, "seed": 3},
+    }
+    kinds = (params.MiniatureBenchmark, params.GymBenchmark, params.HubBenchmark)
+    document = changed("benchmark", entries)
+    for (name, entry), kind in zip(entries.items(), kinds, strict=True):
+        assert params.Benchmark.read(document, name) == kind(**entry)
+        assert params.Benchmark.keys(name) == (f"benchmark.{name}",)
     with pytest.raises(ValueError, match=r"params.yaml: missing benchmark.absent"):
         params.Benchmark.read(document, "absent")
-    with pytest.raises(ValueError, match=r"params.yaml: benchmark.other.questions = 0"):
-        params.Benchmark.read(changed("benchmark.other", {"questions": 0, "programs": 0, "seed": 0}), "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("miniature_dev", {"questions": 0, "programs": 0, "seed": 0}, r"benchmark.miniature_dev.questions = 0"),
+        ("gym_chain_sum", {"questions": "all", "config": {}, "seed": 0}, "benchmark.gym_chain_sum.questions = 'all'"),
+        ("math500", {"questions": 0, "size": "any", "official": True, "seed": 0}, "benchmark.math500.questions = 0"),
+        ("math500", {"questions": 9, "size": 9, "official": True, "seed": 0}, "size = 9: .*'published' or 'any'"),
+        ("math500", {"questions": 9, "programs": 0.2, "seed": 0}, "benchmark.math500.size: Field required"),
+    ],
+)
+def test_a_benchmark_has_the_entries_of_its_kind_alone(name, entry, message):
+    with pytest.raises(ValueError, match=message):
+        params.Benchmark.read(changed(f"benchmark.{name}", entry), name)
+
+
+GSM8K = {"data": "openai/gsm8k", "revision": None, "rows": 100}
+TABLE = {"path": "mine.parquet", "name": "mine"}
+STRATOS = {"data": "a/b", "revision": None, "names": None, "numina": None, "apps": None, "taco": None, "ruc": None,
+           "rows": "all"}  # fmt: skip
+GYM = {"datasets": {"gsm_symbolic": {}}, "rows": 50, "seed": 0}
+
+
+def mixed(names: list[str], **sections: object) -> dict[str, Any]:
+    """The recipe with other training questions."""
+    return changed("problems", {"sources": names} | sections)
+
+
+def test_the_sources_that_are_named_need_a_section_and_others_may_have_one():
+    read = params.Problems.read(mixed(["gym", "gsm8k"], gym=GYM, gsm8k=GSM8K, table=TABLE, bespoke_stratos=STRATOS))
+    assert read.sources == ["gym", "gsm8k"]
+    assert read.gsm8k == sources.Gsm8k(**GSM8K)
+    assert read.table == sources.Table(**TABLE)
+    assert read.miniature is None
+    with pytest.raises(ValueError, match=r"problems.table is missing, but problems.sources names it"):
+        params.Problems.read(mixed(["gsm8k", "table"], gsm8k=GSM8K))
+
+
+def test_an_unknown_source_is_named_with_those_that_there_are():
+    with pytest.raises(ValueError, match=re.escape(
+        "params.yaml: problems.sources = ['gsm']: 'gsm': no such source "
+        "(there are: miniature, bespoke_stratos, gsm8k, gym, table)"
+    )):  # fmt: skip
+        params.Problems.read(mixed(["gsm"], gsm8k=GSM8K))
+    with pytest.raises(ValueError, match=r"params.yaml: problems.aime = \{\}: Extra inputs"):
+        params.Problems.read(mixed(["gsm8k"], gsm8k=GSM8K, aime={}))
+
+
+def test_an_entry_of_a_source_is_named_with_its_section():
+    with pytest.raises(ValueError, match=r"params.yaml: problems.gsm8k.rows = 0: should be `all` or a number above 0"):
+        params.Problems.read(mixed(["gsm8k"], gsm8k=GSM8K | {"rows": 0}))
+    with pytest.raises(ValueError, match=r"params.yaml: problems.gym.datasets = {}"):
+        params.Problems.read(mixed(["gym"], gym=GYM | {"datasets": {}}))
+    with pytest.raises(ValueError, match=r"params.yaml: problems.table.path: Field required"):
+        params.Problems.read(mixed(["table"], table={"name": "mine"}))
+
+
+@pytest.mark.parametrize(
+    ("names", "at_most"),
+    [(["gsm8k", "gym"], 150), (["gym"], 50), (["gym", "table"], None), (["bespoke_stratos"], None)],
+)
+def test_how_many_questions_there_are_at_most_is_known_where_every_source_says_so(names, at_most):
+    sections = {"gsm8k": GSM8K, "gym": GYM, "table": TABLE, "bespoke_stratos": STRATOS}
+    assert params.Problems.read(mixed(names, **sections)).at_most == at_most
+
+
+def test_a_published_model_is_read_by_its_name():
+    document = changed("published", {"theirs": {"source": "owner/model", "revision": "abc"}})
+    assert params.Published.names(document) == [("theirs",)]
+    assert params.Published.read(document, "theirs").source == "owner/model"
+    assert params.Published.names(DOCUMENT) == []
+    with pytest.raises(ValueError, match=r"params.yaml: published.theirs.revision: Field required"):
+        params.Published.read(changed("published", {"theirs": {"source": "owner/model"}}), "theirs")
 
 
 def test_an_entry_of_a_trainings_own_section_wins_and_the_shared_one_holds_without_it():

@@ -45,7 +45,7 @@ def tables_of(folder: Path, n: int, wanted: list[str]) -> tuple[Path, Path]:
     markers = "<|begin_of_thought|>t<|end_of_thought|><|begin_of_solution|>y<|end_of_solution|>"
     frame = pl.DataFrame({"problem_id": [str(number) for number in range(n)]}).with_columns(
         source=pl.lit("s"), question=pl.lit("1?"), system=None, reference=None, verifier=pl.lit("none"), tests=None,
-        solution=pl.lit(markers),
+        solution=pl.lit(markers), source_row=None, match_method=None, self_check=None,
     )  # fmt: skip
     frame = parquet.validate(frame, schemas.Problems, "problems")
     pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), folder / "problems", row_group_size=3)

@@ -19,6 +19,7 @@ def problems(**changes) -> pl.DataFrame:
     columns = {
         "problem_id": ["a", "b"], "source": "s", "question": "1?", "system": None, "reference": "1",
         "verifier": "math", "tests": None, "solution": SOLUTION,
+        "source_row": None, "match_method": None, "self_check": "correct",
     }  # fmt: skip
     return pl.DataFrame({"problem_id": columns.pop("problem_id")}).with_columns(
         **{name: pl.Series([value] * 2) if not isinstance(value, list) else pl.Series(value)

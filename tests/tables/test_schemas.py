@@ -20,6 +20,7 @@ TABLES = sorted(set(PLACES.values()), key=lambda schema: schema.__name__)
     ("schema", "key"),
     [
         (schemas.Problems, ("problem_id",)),
+        (schemas.LeftOut, ("source", "source_row")),
         (schemas.Benchmark, ("problem_id",)),
         (schemas.Subset, ("problem_id",)),
         (schemas.Traces, vocabulary.TRACE_KEY),
@@ -49,8 +50,9 @@ def test_rules_of_a_question_hold_in_training_and_held_out_questions():
         parquet.validate(frame, schemas.Benchmark, "benchmark")
     asked = frame.with_columns(question=pl.lit("1?"))
     assert parquet.validate(asked, schemas.Benchmark, "benchmark").height == 1
+    trained_on = asked.with_columns(source_row=None, match_method=None, self_check=None)
     with pytest.raises(ValueError, match="solution: nullability"):
-        parquet.validate(asked, schemas.Problems, "problems")
+        parquet.validate(trained_on, schemas.Problems, "problems")
     with pytest.raises(ValueError, match="solution: four_markers_in_order"):
         parquet.validate(asked.with_columns(solution=pl.lit("1")), schemas.Benchmark, "benchmark")
 

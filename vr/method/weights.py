@@ -40,10 +40,11 @@ def weigh(
 
     A trace without its end marker, an empty, a too long and an unscored trace have rho = 0. A question whose rho are
     all 0 keeps weights of 0 and falls back to its own row (selection.py). Exception: with `estimator: acc`, such a
-    question from one of `weak_verifier_sources` takes the gml weights of its usable traces.
+    question takes the gml weights of its usable traces if its verifier cannot be trusted: it is from one of
+    `weak_verifier_sources`, or its verifier does not accept its own solution.
 
     Args:
-        problems: Q rows: problem_id, source.
+        problems: Q rows: problem_id, source, self_check.
         traces: at least Q*K rows: problem_id, seed, trace_tokens, finish.
         logps_initial: under pi_0: problem_id, seed, trace_logp_sum, trace_tokens, answer_logp_sum, answer_tokens.
         logps_proposal: under the model that drew the traces: problem_id, seed, trace_logp_sum, trace_tokens.
@@ -99,8 +100,10 @@ def summary(weights: dy.DataFrame[Weights]) -> dict[str, Any]:
 
 
 def _grid(problems: dy.DataFrame[Problems], seeds: Sequence[int]) -> pl.DataFrame:
-    """The Q*K traces that there should be: problem_id, source, seed."""
-    return problems.select("problem_id", "source").join(pl.DataFrame({"seed": seeds}, {"seed": pl.Int32}), how="cross")
+    """The Q*K traces that there should be: problem_id, source, self_check, seed."""
+    return problems.select("problem_id", "source", pl.col("self_check").cast(pl.String)).join(
+        pl.DataFrame({"seed": seeds}, {"seed": pl.Int32}), how="cross"
+    )
 
 
 def _of_initial(logps: dy.DataFrame[Logps]) -> pl.DataFrame:
@@ -169,13 +172,14 @@ def _rho() -> tuple[pl.Expr, pl.Expr]:
 
 
 def _with_gml_where_the_verifier_is_weak(rows: pl.DataFrame, sources: Sequence[str]) -> pl.DataFrame:
-    """The rows of a question of these sources whose rho are all 0 take l_k of gml."""
+    """The rows of a question whose rho are all 0 take l_k of gml, if its verifier is weak.
+
+    It is in these sources, and where it does not accept the question's own solution.
+    """
+    weak = pl.col("source").is_in(sources) | (pl.col("self_check") != "correct").fill_null(False)
     gml = _finite(pl.col("used_ratio") + pl.col("answer_logp_sum") / pl.col("answer_tokens"))
     applies = (
-        pl.col("source").is_in(sources)
-        & pl.col("log_rho").is_null().all().over("problem_id")
-        & (pl.col("unusable") == "")
-        & gml.is_not_null()
+        weak & pl.col("log_rho").is_null().all().over("problem_id") & (pl.col("unusable") == "") & gml.is_not_null()
     )
     return rows.with_columns(
         log_rho=pl.when(applies).then(gml).otherwise("log_rho"),

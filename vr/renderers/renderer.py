@@ -79,6 +79,19 @@ def load(model: str | Path, wording: Wording) -> "Renderer":
     return Renderer(load_tokenizer(model), wording)
 
 
+def with_prompt_of_training(questions: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
+    """Held-out questions; those without a system prompt get that of the training questions, where all have one.
+
+    Args:
+        questions: held-out questions: system (null: the wording's own).
+        problems: training questions: system.
+    """
+    prompts = problems["system"].unique()
+    if prompts.null_count() or len(prompts) != 1:
+        return questions
+    return questions.with_columns(pl.col("system").fill_null(prompts[0]))
+
+
 def warn_of_unknown_prompts(questions: pl.DataFrame, problems: pl.DataFrame, wording: Wording) -> None:
     """Log a warning where held-out questions are asked with a system prompt that no training question has.
 

@@ -6,6 +6,7 @@ Not here: how Avg@n and Pass@k are computed (vr/method/evaluation.py), the figur
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import dataframely as dy
 import polars as pl
 
 from vr.method import evaluation
+from vr.method.contamination import Overlaps
 from vr.settings.params import Report
 from vr.tables.schemas import Evals
 from vr.tables.vocabulary import JUDGED
@@ -21,6 +23,8 @@ EvalsOf = Mapping[tuple[str, str], dy.DataFrame[Evals]]
 """The evaluation of each (model, benchmark)."""
 Headlines = dict[str, dict[str, dict[str, Any]]]
 """`<benchmark>.<model>` and their numbers."""
+OfBenchmarks = dict[str, dict[str, Any]]
+"""What is known of each benchmark whichever model answers."""
 
 
 def require_judged(evals: dy.DataFrame[Evals], name: str) -> None:
@@ -82,6 +86,15 @@ def _details(evals: dy.DataFrame[Evals], settings: Report) -> dict[str, Any]:
             for (kind,), of_kind in sorted(questions.partition_by("verifier", as_dict=True).items())
         },
     }
+
+
+def of_benchmarks(held_out: Mapping[str, pl.DataFrame], overlaps: Overlaps) -> OfBenchmarks:
+    """For each benchmark: how many questions are of which source, and how many of them training has too.
+
+    Args:
+        held_out: the questions of each benchmark: source, which also says whether the official rule judges them.
+    """
+    return {name: {"source": counts(held_out[name]["source"]), **asdict(overlap)} for name, overlap in overlaps.items()}
 
 
 def counts(values: pl.Series) -> dict[str, int]:

@@ -28,6 +28,7 @@ class Places:
 def write(
     evals: metrics.EvalsOf,
     traces: Traces,
+    benchmarks: metrics.OfBenchmarks,
     settings: Report,
     places: Places,
 ) -> metrics.Headlines:
@@ -36,6 +37,7 @@ def write(
     Args:
         evals: the evaluation of each (model, benchmark).
         traces: what is known of the weighed traces.
+        benchmarks: what is known of the questions of each (`metrics.of_benchmarks`).
 
     Returns:
         The headlines, for `results_table.markdown`.
@@ -47,7 +49,12 @@ def write(
     headlines = metrics.headlines(evals, settings)
     pass_at_k = figures.pass_at_k_points(headlines)
     points, plotted = figures.trace_points(traces, settings.seed)
-    details = {"evals": metrics.details(evals, settings), "weights": summary(traces.weights), "figure_4": plotted}
+    details = {
+        "evals": metrics.details(evals, settings),
+        "weights": summary(traces.weights),
+        "figure_4": plotted,
+        "benchmarks": benchmarks,
+    }
     files = {
         "pass_at_k.csv": pass_at_k.write_csv(),
         "pass_at_k.svg": pass_at_k_svg(pass_at_k),

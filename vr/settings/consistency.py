@@ -3,6 +3,7 @@
 A contradiction would be found by a stage that runs late, or by none.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from vr.settings.params import (
     Evaluate,
     Params,
     Problems,
+    Published,
     Report,
     ScoreInitial,
     ScorePosterior,
@@ -22,8 +24,11 @@ from vr.settings.params import (
     TrainPosterior,
     Weigh,
 )
+from vr.settings.ranges import ENTRY_NAME
 
 Document = Mapping[str, Any]
+MADE_HERE = ("base", "initial", "posterior", "final")
+"""The models of the pipeline's own stages: folders of models/."""
 
 
 def contradictions(document: Document) -> list[str]:
@@ -39,7 +44,19 @@ def _benchmarks_have_questions(document: Document) -> Iterator[str]:
     evaluate = Evaluate.read(document)
     for name in dict.fromkeys([*evaluate.benchmarks, *evaluate.samples]):
         if name not in document[Benchmark.section]:
-            yield f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it"
+            there_are = ", ".join(document[Benchmark.section]) or "none"
+            yield (
+                f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it "
+                f"(there are: {there_are})"
+            )
+
+
+def _published_models_have_names_of_their_own(document: Document) -> Iterator[str]:
+    for (name,) in Published.names(document):
+        if name in MADE_HERE:
+            yield f"published.{name}: the name of a model that is made here ({', '.join(MADE_HERE)})"
+        if not re.fullmatch(ENTRY_NAME, name):
+            yield f"published.{name}: a name has letters, digits, _ and -, and begins with no -"
 
 
 def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:
@@ -50,22 +67,23 @@ def _some_k_of_pass_at_k_is_drawn(document: Document) -> Iterator[str]:
 
 
 def _the_final_subset_is_a_part_of_the_questions(document: Document) -> Iterator[str]:
-    subsets, train = Subsets.read(document), Problems.read(document).train
-    if subsets.final.size == "all":
+    subsets, most = Subsets.read(document), Problems.read(document).at_most
+    if subsets.final.size == "all" or most is None:
         return
-    if subsets.final.size > train:
-        yield f"subsets.final.size = {subsets.final.size} is more than the questions, problems.train = {train}"
-    elif subsets.disjoint and subsets.final.size == train:
-        yield f"subsets.final.size = {train} with disjoint: true leaves no question for pi_0 and q to learn from"
+    if subsets.final.size > most:
+        yield f"subsets.final.size = {subsets.final.size} is more than the {most} questions of problems.sources"
+    elif subsets.disjoint and subsets.final.size == most:
+        yield f"subsets.final.size = {most} with disjoint: true leaves no question for pi_0 and q to learn from"
 
 
 def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
-    train = Problems.read(document).train
+    most = Problems.read(document).at_most
     trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
     for training in trainings:
-        if (size := training.read(document).batch_size) > train:
+        settings = training.read(document)
+        if settings.source is None and most is not None and (size := settings.batch_size) > most:
             place = training.section if "batch_size" in document[training.section] else training.defaults
-            yield f"{place}.batch_size = {size} is more than the questions, problems.train = {train}"
+            yield f"{place}.batch_size = {size} is more than the {most} questions of problems.sources"
 
 
 def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str]:
@@ -80,6 +98,7 @@ def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str
 
 _CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     _benchmarks_have_questions,
+    _published_models_have_names_of_their_own,
     _some_k_of_pass_at_k_is_drawn,
     _the_final_subset_is_a_part_of_the_questions,
     _a_step_takes_no_question_twice,

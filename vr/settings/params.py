@@ -5,53 +5,36 @@ entries that the stage reads too. No field has a default: the file alone says wh
 Numbers called the paper's are those of arXiv 2509.22637, App. C and D.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from vr.settings.entries import Entries, Params
+from vr.settings.ranges import (
+    BenchmarkName,
+    BenchmarkNames,
+    Estimator,
+    Hint,
+    LogpsFrom,
+    Model,
+    Models,
+    NotEmpty,
+    Positive,
+    Probability,
+    Proposal,
+    Questions,
+    Ratio,
+    Samples,
+    Seed,
+    Seeds,
+    Size,
+    Template,
+    without_repeats,
+)
+from vr.settings.sources import BespokeStratos, Gsm8k, Gym, Miniature, Table
 
 __all__ = ["Params"]
-
-
-def _without_repeats(values: list[Any]) -> list[Any]:
-    if twice := [value for value, n in Counter(values).items() if n > 1]:
-        raise ValueError(f"{twice[0]!r} may stand there once")
-    return values
-
-
-def _all_or_a_number(value: Any) -> Any:
-    if value == "all" or (type(value) is int and 0 < value < 2**31):
-        return value
-    raise ValueError("should be `all` or a number above 0")
-
-
-Estimator = Literal["acc", "gml", "l", "uniform"]
-Proposal = Literal["posterior", "initial"]
-Hint = Literal["solution", "answer"]
-Template = Literal["A", "B"]
-LogpsFrom = Literal["scorer", "sampler"]
-Ratio = Literal["per_token", "sum", "none"]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0, lt=2**31)]
-"""A count, which fits a table's column."""
-Questions = Annotated[int, Field(gt=0, le=50_000)]
-"""Of the miniature, which has not many more different ones."""
-Samples = Annotated[int, Field(gt=0, le=10_000)]
-"""Texts drawn for one prompt."""
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-"""What every library takes, and what fits a table's column."""
-NotEmpty = Annotated[str, Field(min_length=1)]
-Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_without_repeats)]
-Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
-Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-"""The name of a folder in models/, and a part of a DVC stage's name."""
-BenchmarkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
-"""As a model's name, without dots: `evaluate.samples.NAME` is an entry of dvc.yaml's `params`."""
-Models = Annotated[list[Model], Field(min_length=1), AfterValidator(_without_repeats)]
-BenchmarkNames = Annotated[list[BenchmarkName], Field(min_length=1), AfterValidator(_without_repeats)]
 
 
 class Shared(Params):
@@ -82,40 +65,104 @@ class Shared(Params):
 
 
 class Problems(Params):
-    """The embedded miniature's training questions (vr/sources/miniature.py)."""
+    """The training questions: which sources they come from, and what each of these makes (vr/settings/sources.py)."""
 
     section: ClassVar[str] = "problems"
-    train: Questions
-    """training questions"""
-    programs: Probability
-    """share of programming tasks"""
-    slips: Probability
-    """share of teacher traces with one wrong step"""
-    guesses: Probability
-    """share of teacher traces that only guess"""
-    seed: Seed
+    sources: Annotated[list[NotEmpty], AfterValidator(without_repeats)]
+    """mixed in this order; a question that an earlier source has too is left out"""
+    # None: there is no such section. A value that is not there is no default: a source that is named has to have one.
+    miniature: Miniature | None = None
+    bespoke_stratos: BespokeStratos | None = None
+    gsm8k: Gsm8k | None = None
+    gym: Gym | None = None
+    table: Table | None = None
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_known(cls, names: list[str]) -> list[str]:
+        known = [name for name in cls.model_fields if name != "sources"]
+        there_are = f"(there are: {', '.join(known)})"
+        if not names:
+            raise ValueError(f"name a source {there_are}")
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{unknown[0]!r}: no such source {there_are}")
+        return names
 
     @model_validator(mode="after")
-    def _slips_and_guesses_leave_no_negative_rest(self) -> Self:
-        if self.slips + self.guesses > 1:
-            raise ValueError(f"slips + guesses = {self.slips + self.guesses}: at most 1")
+    def _every_source_has_a_section(self) -> Self:
+        if without := [name for name in self.sources if getattr(self, name) is None]:
+            raise ValueError(f"problems.{without[0]} is missing, but problems.sources names it")
         return self
+
+    @property
+    def at_most(self) -> int | None:
+        """How many questions there are at most; None where the sources alone know."""
+        sizes = [getattr(self, name).size for name in self.sources]
+        return None if "all" in sizes else sum(sizes)
+
+
+class BenchmarkFolder(Params):
+    """Where held-out questions are read from."""
+
+    shared: ClassVar[tuple[str, ...]] = ("benchmark_folder",)
+    benchmark_folder: NotEmpty | None
+    """folder with the sets in the hub's layout, `<folder>/<owner>/<name>/...`; null: the hub itself"""
 
 
 class Benchmark(Params):
-    """One benchmark's held-out questions: the entry of its name in the section `benchmark`."""
+    """One benchmark's held-out questions: the entry of its name in the section `benchmark`.
+
+    The name says of which kind the entry is: miniature_*, gym_* (a generator), or a set of the hub.
+    """
 
     section: ClassVar[str] = "benchmark"
-    questions: Questions
-    programs: Probability
-    """share of programming tasks"""
     seed: Seed
+
+    @classmethod
+    def sections(cls) -> Iterator[type[Params]]:
+        """Itself alone: `read` finds the kind."""
+        yield cls
 
     @classmethod
     def names(cls, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """The benchmarks that have an entry."""
         entries = document.get(cls.section)
         return [(name,) for name in entries] if isinstance(entries, Mapping) else [()]
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any], *name: str) -> Self:
+        """The entry of one benchmark, as the class of its kind."""
+        kind: type[Any] = {"miniature": MiniatureBenchmark, "gym": GymBenchmark}.get(
+            "".join(name).partition("_")[0], HubBenchmark
+        )
+        return cast(Self, super(Benchmark, kind).read(document, *name))
+
+
+class MiniatureBenchmark(Benchmark):
+    """Held-out questions of the embedded miniature (vr/sources/miniature.py)."""
+
+    questions: Questions
+    programs: Probability
+    """share of programming tasks"""
+
+
+class GymBenchmark(Benchmark):
+    """`gym_<generator>`: questions of a generator of reasoning_gym, which the seed draws."""
+
+    questions: Questions
+    config: dict[str, Any]
+    """configuration of the generator"""
+
+
+class HubBenchmark(Benchmark):
+    """A benchmark of the catalogue (vr/sources/benchmarks)."""
+
+    questions: Size
+    """all, or how many, which the seed draws; it also draws the order of options"""
+    size: Literal["published", "any"]
+    """published: another number of rows than was published is an error"""
+    official: bool
+    """judge by the official code's rule where the project's own is another one"""
 
 
 class FinalSubset(Entries):
@@ -164,6 +211,22 @@ class Base(Params):
     seed: Seed
 
 
+class Published(Params):
+    """A model that is taken as it is: the entry of its name, under which `evaluate.models` may ask for it."""
+
+    section: ClassVar[str] = "published"
+    source: NotEmpty
+    """a local directory, or a hub id"""
+    revision: NotEmpty | None
+    """pinned commit of a hub model"""
+
+    @classmethod
+    def names(cls, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """The models that have an entry."""
+        entries = document.get(cls.section)
+        return [(name,) for name in entries] if isinstance(entries, Mapping) else [()]
+
+
 class Train(Params):
     """Hyper-parameters of one supervised training, by LLaMA-Factory under DeepSpeed (App. C).
 
@@ -171,6 +234,10 @@ class Train(Params):
     """
 
     defaults: ClassVar[str] = "training"
+    source: NotEmpty | None
+    """a published model, a local directory or a hub id, that is taken instead of training one; null: train"""
+    revision: NotEmpty | None
+    """pinned commit of a hub model"""
     epochs: Annotated[float, Field(gt=0, le=10_000)]
     """the paper's: 3, q 10"""
     batch_size: Positive
@@ -311,7 +378,8 @@ class Weigh(Params):
     max_trace_tokens: Positive
     """a longer trace has weight 0; the paper's: 28000"""
     weak_verifier_sources: list[str]
-    """acc only: sources whose questions without any correct answer take the gml weights"""
+    """acc only: sources whose questions without any correct answer take the gml weights, as those questions of any
+    source do whose own solution their verifier fails (`self_check` of the table of problems)"""
     token_logps: bool
     """take the sums anew over the per-token log-probs (which needs score_*.token_logps), not the scorer's sums"""
 
@@ -350,7 +418,7 @@ class Evaluate(Sampling):
     benchmarks: BenchmarkNames
     samples: dict[BenchmarkName, Samples]
     """n, answers a question, for each benchmark; the paper's: 32, 8, 2 or 1"""
-    untrained: Annotated[list[Model], AfterValidator(_without_repeats)]
+    untrained: Annotated[list[Model], AfterValidator(without_repeats)]
     """models that were not trained here: they get their own chat template and no prefill"""
     boxed_without_solution: bool
     """judge mathematics without a solution part by the last \\boxed{} of the response"""
@@ -374,7 +442,7 @@ class Report(Params):
     """Metrics and plot data."""
 
     section: ClassVar[str] = "report"
-    pass_at: Annotated[list[Samples], Field(min_length=1), AfterValidator(_without_repeats)]
+    pass_at: Annotated[list[Samples], Field(min_length=1), AfterValidator(without_repeats)]
     """the k of Pass@k, where k <= n"""
     bootstrap: Annotated[int, Field(ge=100, le=100_000)]
     """resamples over questions, for the 95 % intervals"""

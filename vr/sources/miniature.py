@@ -25,7 +25,9 @@ import dataframely as dy
 import polars as pl
 
 from vr.renderers import markers
-from vr.settings import params
+from vr.settings.params import MiniatureBenchmark
+from vr.settings.sources import Miniature
+from vr.sources.loaded import COLUMNS, Loaded
 from vr.tables import parquet, schemas
 
 BENCHMARKS = {"miniature_dev": "dev", "miniature_test": "test"}
@@ -52,19 +54,19 @@ class Task:
     tests: str | None
 
 
-def problems(settings: params.Problems) -> dy.DataFrame[schemas.Problems]:
+def load(settings: Miniature) -> Loaded:
     """The training questions, each with the teacher's thought and the right answer.
 
     Raises:
         ValueError: more questions asked for than there are different ones.
     """
     rng = random.Random(f"{settings.seed} train teacher")
-    tasks = _tasks("train", settings.train, settings.programs, settings.seed, "problems.train")
+    tasks = _tasks("train", settings.train, settings.programs, settings.seed, "problems.miniature.train")
     rows = [_row(problem_id, task, _thought(task, settings.slips, settings.guesses, rng)) for problem_id, task in tasks]
-    return _table(rows, schemas.Problems, "problems")
+    return Loaded(pl.DataFrame(rows, COLUMNS), schemas.LeftOut.create_empty())
 
 
-def benchmark(name: str, settings: params.Benchmark) -> dy.DataFrame[schemas.Benchmark]:
+def benchmark(name: str, settings: MiniatureBenchmark) -> dy.DataFrame[schemas.Benchmark]:
     """Held-out questions, each with a clean thought and the right answer.
 
     Args:
@@ -76,7 +78,8 @@ def benchmark(name: str, settings: params.Benchmark) -> dy.DataFrame[schemas.Ben
     entry = f"benchmark.{name}.questions"
     tasks = _tasks(BENCHMARKS[name], settings.questions, settings.programs, settings.seed, entry)
     rows = [_row(problem_id, task, _worked_out(task, _states(task.steps))) for problem_id, task in tasks]
-    return _table(rows, schemas.Benchmark, name)
+    frame = pl.DataFrame(rows, parquet.types(schemas.Benchmark))
+    return parquet.validate(frame, schemas.Benchmark, name)
 
 
 def _row(problem_id: str, task: Task, thought: str) -> dict[str, Any]:
@@ -90,10 +93,6 @@ def _row(problem_id: str, task: Task, thought: str) -> dict[str, Any]:
         "tests": task.tests,
         "solution": markers.join_response(thought, _answer(task)),
     }
-
-
-def _table(rows: list[dict[str, Any]], schema: type[parquet.S], name: str) -> dy.DataFrame[parquet.S]:
-    return parquet.validate(pl.DataFrame(rows, schema=parquet.types(schema)), schema, name)
 
 
 # Tasks

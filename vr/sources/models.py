@@ -1,183 +1,96 @@
-"""The base model that every training starts from: the embedded miniature, or a real model from outside.
+"""Models from outside: a model directory here, or a model on the Hugging Face hub, brought into place and checked.
 
-`make_miniature` builds a Qwen3 of random weights with a byte-level BPE tokenizer of its own. `fetch` brings a model
-directory or a hub model into place; only weights in safetensors and plain text files are taken: no pickles, no Python
-code. A model directory appears whole or not at all.
+Only weights in safetensors and plain text files are taken: no pickles, no Python code. A model directory appears whole
+or not at all. The hub is asked under the login that `hf auth login` keeps.
 
-Not covered: pretraining (the miniature knows nothing before its first training), and whether the sampler knows a
-fetched model's architecture.
+Not covered: whether the sampler knows a model's architecture.
 """
 
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from logging import getLogger
 from pathlib import Path
-from typing import Any
 
-import dataframely as dy
+import polars as pl
 
-from vr.renderers import markers
-from vr.renderers.model_directory import in_one_line, require_finite, require_fit, require_model
-from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
-from vr.settings.params import Base
-from vr.tables.files import atomic_folder
-from vr.tables.schemas import Problems
+from vr.renderers.markers import MARKERS, conversation
+from vr.renderers.model_directory import INDEX, WEIGHTS, in_one_line, require_finite, require_fit, require_model
+from vr.renderers.tokenizer import encode, load_tokenizer, require_turn_markers
+from vr.sources.hub_errors import hub_errors
+from vr.tables.files import atomic_file, atomic_folder
 
-POSITIONS = 1024
-HEAD_SIZE = 32
-"""The smallest that vLLM's attention on CPUs has; as in Qwen3, heads need not add up to the hidden size."""
-INITIALIZER_RANGE = 0.05
-"""Qwen's own 0.02 suits wide models; narrow ones learn much faster from larger first weights."""
+log = getLogger(__name__)
+
 TAKEN = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """Files of a model that `fetch` takes."""
-
-# Qwen's own split: words with one leading space, each digit alone, punctuation, line ends, other spaces.
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
+_HUB_ID = re.compile(r"\w[\w.-]*(?:/[\w.-]+)?")
+_PROBE = conversation("Think.", f"Don't  add 1024.5 + x**2:\n\n\tcafé 漢字 {' '.join(MARKERS)}\n\nSo")
+"""A text with what tokenizers split in different ways."""
 
 
-def tokenizer_texts(problems: dy.DataFrame[Problems], wordings: Mapping[str, str]) -> Iterator[str]:
-    """What the miniature's tokenizer learns from: every problem in pi's words, and in q's words under each template.
-
-    Args:
-        wordings: the system prompts `reasoner`, `posterior_A` and `posterior_B`.
-
-    Raises:
-        ValueError: a solution without its markers.
-    """
-    for question, system, solution in problems.select("question", "system", "solution").iter_rows():
-        thought, answer = markers.split_response(solution)
-        conversation = markers.conversation(system or wordings["reasoner"], question)
-        yield conversation + markers.join_response(thought, answer) + markers.TURN_END
-        for template in ("A", "B"):
-            conversation = markers.conversation(wordings[f"posterior_{template}"], question)
-            lead = conversation + markers.posterior_lead(answer, template)
-            _, end = markers.trace_markers(template)
-            yield lead + markers.ended(thought, end) + markers.BLANK + markers.TURN_END
-
-
-def make_miniature(texts: Iterable[str], out: Path, settings: Base) -> None:
-    """Write a small Qwen3 of random weights, with a tokenizer learnt from `texts`, to the directory `out`.
-
-    The tokenizer follows from the texts alone and has at most `settings.vocabulary` tokens; the weights also follow
-    from `settings.seed`. Generation ends at the end of a turn or of a text.
-
-    Raises:
-        ValueError: the vocabulary has no room for the bytes.
-        OSError: the disk is full.
-    """
-    import torch
-    from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
-
-    tokenizer = _tokenizer(texts, settings.vocabulary, settings.markers)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden_size,
-        intermediate_size=2 * settings.hidden_size,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        num_key_value_heads=settings.heads,
-        head_dim=HEAD_SIZE,
-        initializer_range=INITIALIZER_RANGE,
-        max_position_embeddings=POSITIONS,
-        tie_word_embeddings=True,
-        dtype="float32",
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model = Qwen3ForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=turn_ends(tokenizer), pad_token_id=tokenizer.pad_token_id)
-    with atomic_folder(out) as part:
-        try:
-            model.save_pretrained(part)
-            tokenizer.save_pretrained(part)
-        except Exception as error:  # of a full disk each library raises an error of its own class
-            raise OSError(f"{out}: cannot be written: {in_one_line(error)}") from error
-
-
-def _tokenizer(texts: Iterable[str], vocabulary: int, kind: str) -> Any:
-    """A byte-level BPE tokenizer: any text can be encoded and comes back unchanged; digits stand alone.
-
-    Args:
-        kind: `special` makes each marker one token, `text` leaves them ordinary text.
-    """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    special = [markers.TEXT_END, markers.TURN_BEGIN, markers.TURN_END]
-    special += markers.MARKERS if kind == "special" else ()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    least = len(alphabet) + len(special)
-    if vocabulary < least:
-        raise ValueError(f"base.vocabulary = {vocabulary}: the bytes and the special tokens alone are {least}")
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        eos_token=markers.TURN_END,
-        pad_token=markers.TEXT_END,
-        extra_special_tokens=special[1:2] + special[3:],
-        model_max_length=POSITIONS,
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.chat_template = _CHAT_TEMPLATE
-    return tokenizer
-
-
-def fetch(source: str, revision: str | None, out: Path) -> None:
+def fetch(source: str, revision: str | None, out: Path, entry: str, *, base: Path | None = None) -> str | None:
     """Bring a model to the directory `out`: the files of a local directory, or those of a hub model at a revision.
 
+    Args:
+        revision: a hub model's commit, branch or tag; null: its main branch.
+        entry: the section of params.yaml that names the model, for messages.
+        base: a model directory whose tokenizer the model has to have; None: any will do.
+
+    Returns:
+        The commit that was taken; None for a directory other than a snapshot in the hub's cache.
+
     Raises:
-        FileNotFoundError: neither such a directory nor such a hub model, or it is no whole model.
+        FileNotFoundError: neither such a directory nor such a hub model or revision, the hub cannot be reached or
+            gives no access, or it is no whole model.
         ValueError: a file is a link out of the directory; a file cannot be read, the weights do not fit the config, or
-            one of them is NaN or infinite; the tokenizer has no single tokens for the ends of turns.
+            one of them is NaN or infinite; the tokenizer has no single tokens for the ends of turns, or is not that of
+            `base`.
         OSError: the disk is full.
     """
-    if not Path(source).is_dir() and source.startswith(("/", "./", "../", "~")):
-        raise FileNotFoundError(f"base.source = {source!r}: no such directory")
-    with atomic_folder(out) as part:
-        local = Path(source).is_dir()
-        if not local:
-            _download(source, revision, part)
-        with _naming(source, part):
-            if local:
-                _copy(Path(source), part)
-            require_turn_markers(load_tokenizer(part))
-            require_fit(part)
-            require_finite(part)
+    with atomic_folder(out) as part, _naming(entry, source, part):
+        commit = _copy(Path(source), part) if Path(source).is_dir() else _download(source, revision, part)
+        require_usable(part)
+        if base is not None:
+            _require_tokenizer_of(base, part)
+        return commit
 
 
-def _copy(source: Path, part: Path) -> None:
-    """Copy the files of a model's directory, which is checked first.
+def record(source: str, commit: str | None, path: Path) -> None:
+    """Write where a fetched model is from: a row of source and revision, the commit that was taken (`fetch`).
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with atomic_file(path) as part:
+        pl.DataFrame({"source": [source], "revision": [commit]}).write_csv(part)
+    log.info("%s at %s, taken as it is", source, commit or "no revision (a local directory)")
+
+
+def require_usable(model: Path) -> None:
+    """Check what every stage needs of a model directory; reads all of its weights once.
+
+    Raises:
+        FileNotFoundError, ValueError: it cannot be used; the line says why.
+    """
+    require_turn_markers(load_tokenizer(model))
+    require_fit(model)
+    require_finite(model)
+
+
+def _copy(source: Path, part: Path) -> str | None:
+    """Copy the files of a model's directory, which is checked first; the commit, where the directory's name is one.
 
     A symbolic link is followed where it stays in the directory, or leads from a snapshot of the hub's cache to the
     blobs beside it. Any other would bring in a file that nobody named, and from there into DVC's cache and remote.
     """
-    inside = [os.path.realpath(source)]
-    if source.resolve().parent.name == "snapshots":
+    inside, snapshot = [os.path.realpath(source)], source.resolve().parent.name == "snapshots"
+    if snapshot:
         inside.append(os.path.realpath(source.resolve().parent.parent / "blobs"))
-    taken = [file for file in sorted(source.iterdir()) if any(fnmatch(file.name, pattern) for pattern in TAKEN)]
+    taken = [file for file in sorted(source.iterdir()) if _is_taken(file.name)]
     for file in taken:
         target = os.path.realpath(file)
         if not any(target.startswith(f"{folder}{os.sep}") for folder in inside):
@@ -185,6 +98,11 @@ def _copy(source: Path, part: Path) -> None:
     require_model(source)
     for file in filter(Path.is_file, taken):
         _copy_file(file, part / file.name)
+    return source.resolve().name if snapshot else None
+
+
+def _is_taken(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in TAKEN)
 
 
 def _copy_file(file: Path, copy: Path) -> None:
@@ -192,29 +110,60 @@ def _copy_file(file: Path, copy: Path) -> None:
         # Never a hard link: DVC makes its outputs read-only, and an edit of the source would reach DVC's cache.
         shutil.copyfile(file, copy)
     except OSError as error:
-        raise OSError(f"base.source: {file} cannot be copied: {error}") from error
+        raise OSError(f"{file} cannot be copied: {error}") from error
 
 
-def _download(source: str, revision: str | None, part: Path) -> None:
-    from huggingface_hub import snapshot_download
+def _download(source: str, revision: str | None, part: Path) -> str:
+    """Download a hub model's files; its commit. Their names are asked for first: pickles alone are no download."""
+    if not _HUB_ID.fullmatch(source):
+        raise FileNotFoundError("no such directory")
+    from huggingface_hub import HfApi, snapshot_download
 
     try:
-        snapshot_download(source, revision=revision, local_dir=part, allow_patterns=list(TAKEN))
-    except (OSError, ValueError) as error:  # the hub's own errors derive from one of these
-        if isinstance(error, OSError) and error.errno:  # the machine's: a full disk
-            raise OSError(f"base.source = {source!r}: cannot be downloaded: {error}") from error
-        at = f" at revision {revision}" if revision else ""
-        raise FileNotFoundError(
-            f"base.source = {source!r}{at}: no such directory, and the hub: {in_one_line(error)}"
-        ) from error
+        with hub_errors(source, revision, "model"):
+            found = HfApi().model_info(source, revision=revision)
+            names = [file.rfilename for file in found.siblings or []]
+            _require_safetensors(names)
+            wanted = [name for name in names if "/" not in name and _is_taken(name)]
+            snapshot_download(source, revision=found.sha, local_dir=part, allow_patterns=wanted)
+    except OSError as error:
+        if error.errno:  # the machine's: a full disk
+            raise OSError(f"cannot be downloaded: {error}") from error
+        raise
     shutil.rmtree(part / ".cache", ignore_errors=True)  # the download's own bookkeeping
+    return str(found.sha)
+
+
+def _require_safetensors(names: Sequence[str]) -> None:
+    if WEIGHTS not in names and INDEX not in names:
+        others = ", ".join(name for name in names if name.endswith((".bin", ".pt", ".pth", ".gguf")))
+        raise FileNotFoundError(
+            f"no {WEIGHTS} on the hub, {f'but {others}' if others else 'and no other weights'}: "
+            "pickles and other formats are not read, name a copy in safetensors"
+        )
+
+
+def _require_tokenizer_of(base: Path, model: Path) -> None:
+    """Check that a text has the same ids in both models: those of a trace go from one to the other.
+
+    Raises:
+        ValueError: they have other tokens, or split text in another way.
+    """
+    ours, theirs = load_tokenizer(base), load_tokenizer(model)
+    known, found = ours.get_vocab(), theirs.get_vocab()
+    why = f"its tokenizer is not that of {base}, whose token ids all models share (base.source)"
+    for token in sorted(known.keys() | found.keys(), key=lambda token: (known.get(token, len(known)), token)):
+        if known.get(token) != found.get(token):
+            raise ValueError(f"{why}: {token!r} is {found.get(token)} there, {known.get(token)} here")
+    if encode(theirs, _PROBE) != encode(ours, _PROBE):
+        raise ValueError(f"{why}: it splits text in another way")
 
 
 @contextmanager
-def _naming(source: str, part: Path) -> Iterator[None]:
-    """Let an error about the files in `part` name the entry of params.yaml that they came from."""
+def _naming(entry: str, source: str, part: Path) -> Iterator[None]:
+    """Let an error about a model name the entry of params.yaml that it came from."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
-        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        raise kind(f"base.source = {source!r}: {str(error).replace(str(part), source)}") from error
+    except (ValueError, OSError) as error:
+        kind = next(kind for kind in (FileNotFoundError, OSError, ValueError) if isinstance(error, kind))
+        raise kind(f"{entry}.source = {source!r}: {in_one_line(error).replace(str(part), source)}") from error

@@ -11,6 +11,7 @@ from vr.tables import schemas
 
 PLACES: dict[str, type[dy.Schema]] = {
     "problems.parquet": schemas.Problems,
+    "left_out.parquet": schemas.LeftOut,
     "benchmarks/<benchmark>.parquet": schemas.Benchmark,
     "subsets/<initial | final>.parquet": schemas.Subset,
     "traces/<proposal>/seed=N.parquet": schemas.Traces,

@@ -12,7 +12,7 @@ from typing import ClassVar
 import dataframely as dy
 import polars as pl
 
-from vr.tables.vocabulary import FINISHES, JUDGED_PARTS, ORIGINS, OUTCOMES, REASONS, VERIFIERS
+from vr.tables.vocabulary import FINISHES, JUDGED_PARTS, MATCH_METHODS, ORIGINS, OUTCOMES, REASONS, VERIFIERS
 
 _IDS = dy.Int32(nullable=False, min=0)
 _LOGP = dy.Float32(nullable=False)
@@ -59,7 +59,11 @@ class Question(ProblemKey):
     system = dy.String(nullable=True, description="the row's own system prompt of pi; null: the default file")
     reference = dy.String(nullable=True, description="reference answer, for verifiers math and choice")
     verifier = dy.Enum(VERIFIERS, description="how an answer is judged")
-    tests = dy.String(nullable=True, description="JSON for the verifier: APPS/TACO input_output, or a scorer's entry")
+    tests = dy.String(
+        nullable=True,
+        description="JSON for the verifier: APPS/TACO input_output; a scorer's entry; math: {also: other references, "
+        "tolerance: absolute, a number or one for each part of a list}, both optional",
+    )
 
     @dy.rule()
     def question_is_not_empty(cls) -> pl.Expr:
@@ -73,6 +77,25 @@ class Problems(Question):
         check={"four_markers_in_order": _four_markers_in_order},
         description="whole response of the data set with its four markers: z*, y*",
     )
+    source_row = dy.String(nullable=True, description="the row of its data set, as numina/17; null: the data set's own")
+    match_method = dy.Enum(
+        MATCH_METHODS, nullable=True, description="how source_row was found: named | text | order; null: not looked for"
+    )
+    self_check = dy.Enum(
+        OUTCOMES,
+        nullable=True,
+        description="verdict of the question's verifier on its own solution; null: not judged; "
+        "any but correct: the verifier is not trusted (weigh.weak_verifier_sources)",
+    )
+
+
+class LeftOut(dy.Schema):
+    """Rows of a source that are no training question."""
+
+    source = dy.String(primary_key=True, min_length=1, description="data set or generator that the row comes from")
+    source_row = dy.String(primary_key=True, description="the row, by the problem_id that it would have had")
+    reason = dy.String(min_length=1, description="why: does not split, duplicate of a problem_id, ...")
+    question = dy.String(description="its question, as far as it could be read")
 
 
 class Benchmark(Question):

@@ -7,6 +7,8 @@ JUDGED = ("correct", "wrong", "no_answer")
 """Outcomes that say something about the model. The others are the checker's own failures: never a wrong answer."""
 JUDGED_PARTS = ("solution", "box", "response", "nothing")
 """The part of a response that was judged: its first complete solution, its last `\\boxed{}`, all of it, or none."""
+MATCH_METHODS = ("named", "text", "order")
+"""How a row's source row was found: by a set that names it, by its question's text, by its place among equal ones."""
 ORIGINS = ("trace", "original", "fallback")
 REASONS = ("", "empty", "truncated", "too_long", "unscored", "none_correct", "none_judged", "weak_verifier")
 """Why rho of a trace is 0 ("" where it is not); `weak_verifier`: acc was 0, the gml weight stands in."""

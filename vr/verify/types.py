@@ -18,8 +18,10 @@ class Task:
     answer: the solution text that the model wrote, without markers; None where it wrote none.
     reference: the reference answer, or a whole reference solution with a `\boxed{}`.
     tests: JSON text. For stdin and call `{"inputs": [...], "outputs": [...], "fn_name": "f"}` as in APPS and TACO
-        (`fn_name` for call only); for asserts `{"asserts": "...", "fn_name": "f"}`; for reasoning_gym
-        `{"dataset": "...", "entry": {...}}`.
+        (`fn_name` for call only, and `any_name` where the prompt does not tell it); for asserts
+        `{"asserts": "...", "fn_name": "f"}`; for reasoning_gym `{"dataset": "...", "entry": {...}}`; for math
+        None or `{"also": ["...", ...], "tolerance": 0.1}`: other references, any of which is right, and how far off a
+        number may be.
     """
 
     verifier: str

@@ -46,6 +46,19 @@ def test_a_program_is_correct_only_when_every_test_passes_and_the_first_failure_
     assert found(good, bad) == [("correct", ""), ("wrong", "test 1: wrong output")]
 
 
+def test_a_function_of_another_name_is_called_only_where_the_prompt_does_not_tell_the_name(found):
+    def task(code: str, **more: Any) -> Task:
+        tests = {"inputs": [[2]], "outputs": [4], "fn_name": "twice"} | more
+        return Task("call", f"```python\n{code}\n```", None, json.dumps(tests))
+
+    other = "def double(n):\n    return half(n) * 4\n\ndef half(n):\n    return n // 2"
+    in_class = "class Solution:\n    def __init__(self): self.k = 2\n    def double(self, n): return self.k * n"
+    named_last = "def helper(n):\n    return n\n\ndef twice(n):\n    return 2 * helper(n)"
+    assert found(task(other)) == [("wrong", "test 0: NameError: twice")]
+    assert found(*(task(code, any_name=True) for code in (other, in_class, named_last))) == [("correct", "")] * 3
+    assert found(task("x = 4", any_name=True)) == [("wrong", "test 0: NameError: twice")]
+
+
 def test_programs_that_fail_are_wrong_and_say_how(found):
     cases = {
         "1/0": "test 0: ZeroDivisionError",

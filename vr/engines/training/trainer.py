@@ -31,6 +31,15 @@ from vr.tables.files import atomic_file, remove
 
 log = getLogger(__name__)
 
+CURVES = {
+    "step": pl.Int64,
+    "epoch": pl.Float64,
+    "loss": pl.Float64,
+    "grad_norm": pl.Float64,
+    "learning_rate": pl.Float64,
+}
+"""Columns of the training curves; `grad_norm` is that before clipping."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -105,17 +114,10 @@ def train(
 
 
 def curves(trainer_state: Path) -> pl.DataFrame:
-    """Training curves, one row per step: step, epoch, loss, grad_norm (before clipping), learning_rate."""
+    """The training curves (CURVES), one row per step."""
     history = json.loads(trainer_state.read_text())["log_history"]
-    schema = {
-        "step": pl.Int64,
-        "epoch": pl.Float64,
-        "loss": pl.Float64,
-        "grad_norm": pl.Float64,
-        "learning_rate": pl.Float64,
-    }
-    points = [{name: point.get(name) for name in schema} for point in history if "loss" in point]
-    return pl.DataFrame(points, schema=schema)
+    points = [{name: point.get(name) for name in CURVES} for point in history if "loss" in point]
+    return pl.DataFrame(points, schema=CURVES)
 
 
 def _fingerprint(base: Path, params: Train, layout: Layout) -> str:

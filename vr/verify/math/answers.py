@@ -2,7 +2,8 @@ r"""Mathematics: is the answer of a solution equal to the reference?
 
 In layers, each of which decides or passes on: the same string, a choice letter, words, an exact number, the outer shape
 (list, set, tuple, interval, matrix, relation, congruence) with its parts compared one by one, and last math-verify on
-two short strings. What no layer finds equal is wrong. Model text is never evaluated as Python.
+two short strings. What no layer finds equal is wrong, unless the question states a tolerance that it is within. Model
+text is never evaluated as Python.
 
 An answer cannot make itself uncounted: whether the reference can be used is decided from the reference alone, what an
 answer may cost is bounded before it is parsed or computed with, and what it makes a library raise is "not equal".
@@ -15,108 +16,49 @@ chain of equations must hold; a reference that is only a name, such as a point, 
 Does not prove identities: two formulas that sympy cannot show equal are taken as different.
 """
 
-import functools
 import re
+from collections.abc import Sequence
+from fractions import Fraction
 
 from vr.verify.choice import read_choice
-from vr.verify.extract import ANCHOR, BOX, final_answer
+from vr.verify.extract import final_answer
 from vr.verify.math import shapes, sympy_bridge
 from vr.verify.math.normalise import normalise
-from vr.verify.math.parts import equal_parts, without_membership
-from vr.verify.math.scalars import MAX_ANSWER_CHARACTERS, is_number, readable_value, squeezed
-from vr.verify.math.words import EMPTY_SET, REAL_LINE, equal_words
+from vr.verify.math.parts import equal_parts
+from vr.verify.math.references import MAX_NESTING, UnusableReferenceError, accepted, is_too_long, smallest_parts
+from vr.verify.math.scalars import MAX_ANSWER_CHARACTERS, is_number, squeezed
+from vr.verify.math.tolerance import equal_within
+from vr.verify.math.words import equal_words
 from vr.verify.printable import printable
 from vr.verify.registry import WorkerContext
 from vr.verify.types import Finding, Task
 
-_MAX_NESTING = 40
-_MAX_NAME_CHARACTERS = 60
-_WORD = re.compile(r"\\begin|(?<![\\a-zA-Z])[a-z]{4}")
-_NAME = re.compile(r"(?:\\[a-zA-Z|{}]|[a-zA-Z0-9 '(){}\[\]^_,;:=|+*/.!<>-])+")
-
 
 def judge_math(task: Task, _context: WorkerContext) -> Finding:
-    """Compare the answer of a solution with a reference answer or with the box of a reference solution.
+    """Compare the answer of a solution with what the question accepts.
 
-    Whether the reference can be used is decided first and from the reference alone: an answer cannot change it.
+    Whether that can be used is decided first and without the answer: an answer cannot change it.
     """
-    gold = _reference_answer(task.reference or "")
-    if not gold:
-        is_empty = not (task.reference or "").strip()
-        return Finding("unparsable_reference", "empty reference" if is_empty else "no answer in the reference")
-    if not _is_readable(gold):
-        return Finding("unparsable_reference", printable(f"cannot read {gold[:80]!r}"))
+    try:
+        right = accepted(task.reference or "", task.tests)
+    except UnusableReferenceError as reason:
+        return Finding("unparsable_reference", printable(str(reason)))
     answer = final_answer(task.answer or "")
     if answer is None or not normalise(answer[: MAX_ANSWER_CHARACTERS + 1]):
         return Finding("no_answer", "no box and no 'answer is'")
-    if _is_too_long(answer):
+    if is_too_long(answer):
         return Finding("wrong", f"answer longer than {MAX_ANSWER_CHARACTERS} characters")
-    if _equal_answers(gold, answer):
+    if any(_equal_answers(gold, answer) or _near_answers(gold, answer, right.tolerance) for gold in right.references):
         return Finding("correct")
     return Finding("wrong", printable(_limit_met(normalise(answer))))
 
 
-def _reference_answer(reference: str) -> str | None:
-    """The answer that a reference solution names, or else the reference itself; None where there is none."""
-    names_it = BOX.search(reference) or ANCHOR.search(reference)
-    answer = final_answer(reference) if names_it else reference.strip()
-    return answer if answer and not _is_too_long(answer) and normalise(answer) else None
-
-
-def _is_too_long(answer: str) -> bool:
-    """Whether an answer is too long to be looked at, as it is written or in LaTeX: one sign may stand for many."""
-    return len(answer) > MAX_ANSWER_CHARACTERS or len(normalise(answer)) > 2 * MAX_ANSWER_CHARACTERS
-
-
 def _limit_met(answer: str) -> str:
     """Why a normalised answer was compared by its spelling alone; empty where it was not."""
-    if shapes.depth_of(answer) > _MAX_NESTING:
-        return f"brackets nested deeper than {_MAX_NESTING} levels"
-    part = next(iter(_smallest_parts(answer)), "")
+    if shapes.depth_of(answer) > MAX_NESTING:
+        return f"brackets nested deeper than {MAX_NESTING} levels"
+    part = next(iter(smallest_parts(answer)), "")
     return "" if is_number(part) else sympy_bridge.limit_met(part)
-
-
-@functools.lru_cache(maxsize=64)
-def _is_readable(gold: str) -> bool:
-    """Whether answers can be compared with this reference: as mathematics, or by their spelling alone.
-
-    By spelling: a name such as `\\triangle ABC`, which has one usual spelling. A reference of which right answers would
-    have several, or that is broken off, is not readable, and then not even the same string counts.
-    """
-    text = normalise(gold)
-    if shapes.depth_of(text) > _MAX_NESTING:
-        return False
-    if not any(character.isalnum() for character in text) and squeezed(text) not in EMPTY_SET:
-        return False
-    if re.search(r"\\(?:frac|sqrt|binom)\s*(?:\{\s*\}|$)", text) or not shapes.balanced(re.sub(r"[\[\]()]", "", text)):
-        return False
-    if read_choice(text) or equal_words(text, "") is not None or squeezed(text) in REAL_LINE | EMPTY_SET:
-        return True
-    return all(readable_value(part) or _is_name(part) for part in _smallest_parts(without_membership(text)))
-
-
-def _is_name(text: str) -> bool:
-    """Whether a text is short and of LaTeX alone, without words or environments, so that its spelling stands for it."""
-    return len(text) <= _MAX_NAME_CHARACTERS and _NAME.fullmatch(text) is not None and not _WORD.search(text)
-
-
-def _smallest_parts(text: str) -> list[str]:
-    """The single values that an answer is made of."""
-    if congruence := shapes.congruence(text):
-        return [congruence.value]
-    rows, chain, held = shapes.matrix_rows(text), shapes.relation_chain(text), shapes.bracketed(text)
-    if rows is not None:
-        return [cell for row in rows for cell in row]
-    pieces = shapes.split_outside(text, r"\cup")
-    if len(pieces) == 1:
-        pieces = shapes.list_items(text)
-    if len(pieces) == 1 and chain is not None:
-        pieces = chain[0]
-    if len(pieces) == 1 and held is not None and len(held[1]) > 1:
-        pieces = held[1]
-    if len(pieces) <= 1:
-        return [text]
-    return [part for piece in pieces for part in _smallest_parts(piece)]
 
 
 def _equal_answers(gold: str, answer: str) -> bool:
@@ -128,9 +70,17 @@ def _equal_answers(gold: str, answer: str) -> bool:
         return chosen
     if (spoken := equal_words(left, right)) is not None:
         return spoken
-    if max(shapes.depth_of(left), shapes.depth_of(right)) > _MAX_NESTING:
+    if max(shapes.depth_of(left), shapes.depth_of(right)) > MAX_NESTING:
         return False  # the comparison by parts recurses into brackets
     return equal_parts(left, right) or _equal_as_spaced_list(gold, answer)
+
+
+def _near_answers(gold: str, answer: str, tolerance: Sequence[Fraction]) -> bool:
+    """Whether two answers, as extracted, are equal but for a tolerance; False where none is stated."""
+    left, right = normalise(gold), normalise(answer)
+    if not tolerance or max(shapes.depth_of(left), shapes.depth_of(right)) > MAX_NESTING:
+        return False
+    return equal_within(left, right, tolerance)
 
 
 def _equal_choice(gold: str, answer: str) -> bool | None:

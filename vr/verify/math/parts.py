@@ -10,7 +10,7 @@ import re
 from vr.verify.math import shapes, sympy_bridge
 from vr.verify.math.scalars import Rule, equal_scalars, first_decision, is_number, squeezed
 
-_MAX_UNORDERED = 60
+MAX_UNORDERED = 60
 _MAX_EQUATIONS = 10
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![a-zA-Z])")
 _MEMBER_OF = re.compile(r"\\?[a-zA-Z](?:_\{?\w\}?)?\s*\\in(?![a-zA-Z])\s*")
@@ -86,7 +86,7 @@ def _by_list(gold: str, answer: str) -> bool | None:
         return _equal_to_tuple(other, items)
     if len(items) == 1 and shapes.bracketed(other) is None:
         return equal_parts(gold, items[0]) if left is None else equal_parts(items[0], answer)
-    if left is None and all(equal_parts(gold, item) for item in items):
+    if items and all(equal_parts(gold, item) if left is None else equal_parts(item, answer) for item in items):
         return True  # one value, written in several ways
     return _equal_unordered(
         _with_signs([gold] if left is None else left), _with_signs([answer] if right is None else right)
@@ -136,7 +136,7 @@ def _equal_ordered(gold: list[str], answer: list[str]) -> bool:
 def _equal_unordered(gold: list[str], answer: list[str]) -> bool:
     """The same number of parts, equal in some order."""
     left, rest = _distinct(gold), _distinct(answer)
-    if len(left) != len(rest) or len(left) > _MAX_UNORDERED:
+    if len(left) != len(rest) or len(left) > MAX_UNORDERED:
         return False
     for item in left:
         found = next((index for index, other in enumerate(rest) if equal_parts(item, other)), None)

@@ -59,15 +59,45 @@ def equal_scalars(gold: str, answer: str) -> bool:
     decided = first_decision(gold, answer, (_by_ratio, _by_base))
     if decided is not None:
         return decided
-    left, left_unit = _without_unit(gold)
-    right, right_unit = _without_unit(answer)
-    if left_unit and right_unit and left_unit != right_unit:
+    bare = _without_units(gold, answer)
+    if bare is None:
         return False
+    left, right = bare
     left_percent, right_percent = left.endswith(r"\%"), right.endswith(r"\%")
     left, right = left.removesuffix(r"\%").strip(), right.removesuffix(r"\%").strip()
     if left_percent == right_percent:
         return _equal_values(left, right)
     return _equal_values(left, right) or _equal_percentage(*((left, right) if left_percent else (right, left)))
+
+
+def near_scalars(gold: str, answer: str, tolerance: Fraction) -> bool:
+    """Whether two single values are real numbers, in the same unit, that differ by no more than the tolerance."""
+    bare = _without_units(gold, answer)
+    if bare is None:
+        return False
+    left, right = (_real_value(text.removesuffix(r"\%").strip()) for text in bare)
+    return left is not None and right is not None and abs(left - right) <= tolerance
+
+
+def _without_units(gold: str, answer: str) -> tuple[str, str] | None:
+    """Both values without their units; None where these differ."""
+    left, left_unit = _without_unit(gold)
+    right, right_unit = _without_unit(answer)
+    return None if left_unit and right_unit and left_unit != right_unit else (left, right)
+
+
+def _real_value(text: str) -> Fraction | None:
+    """The number that a text denotes, exactly where it is plain arithmetic; None for anything else."""
+    if (decimal := as_decimal(text)) is not None:
+        return Fraction(decimal)
+    try:
+        exact = exact_value(text)
+    except TooLargeError:
+        return None
+    if exact is not None or not _plausible(text):
+        return exact
+    value = sympy_bridge.numeric_value(text)
+    return Fraction(value) if math.isfinite(value) else None
 
 
 def _equal_percentage(percentage: str, value: str) -> bool:

@@ -63,6 +63,14 @@ def bracketed(text: str) -> tuple[str, list[str], str] | None:
     return opening, [item for part in split_outside(inside, ";") for item in split_outside(part, ",")], closing
 
 
+def members(text: str) -> list[str]:
+    """The items of a bare list, a set, a tuple or an interval; the text itself where it is a single value."""
+    items, held = list_items(text), bracketed(text)
+    if len(items) <= 1 and held is not None and len(held[1]) > 1:
+        return held[1]
+    return items if len(items) > 1 else [text]
+
+
 def balanced(text: str) -> bool:
     """Whether no bracket closes before it opens and none stays open."""
     depth = 0

@@ -1,7 +1,7 @@
 """The tests of a program, read from a task's JSON and checked.
 
 The layout is that of APPS and TACO: `{"inputs": [...], "outputs": [...]}`, and `"fn_name"` for call tests. Asserts are
-`{"asserts": "...", "fn_name": "f"}`.
+`{"asserts": "...", "fn_name": "f"}`. Call tests whose prompt does not tell the name have `"any_name": true` too.
 """
 
 import json
@@ -25,11 +25,13 @@ class Cases:
     inputs: what is sent to the program, one per test: stdin, or the arguments of the call as JSON (`sandbox.child`).
     outputs: what is expected, one per test: text, or the value of the call.
     name: the function of call tests; None for stdin tests.
+    any_name: whether the function may have another name, because the prompt does not tell it.
     """
 
     inputs: list[bytes]
     outputs: list[Any]
     name: str | None
+    any_name: bool = False
 
 
 def read_cases(text: str | None, *, is_call: bool) -> Cases:
@@ -42,20 +44,20 @@ def read_cases(text: str | None, *, is_call: bool) -> Cases:
     Raises:
         UnreadableTestsError: they cannot be used, or there are none.
     """
-    inputs, outputs, name = _parsed(text)
+    inputs, outputs, name, any_name = _parsed(text)
     _require_shallow([inputs, outputs])
     try:
         if not is_call:
             return Cases([_encoded(joined(item)) for item in inputs], list(map(joined, outputs)), None)
         if not isinstance(name, str) or not name.isidentifier():
             raise UnreadableTestsError("fn_name is missing or no name")
-        return Cases([call_json(_arguments(item), {"dict": []}) for item in inputs], outputs, name)
+        return Cases([call_json(_arguments(item), {"dict": []}) for item in inputs], outputs, name, any_name)
     except TypeError as error:
         raise UnreadableTestsError(str(error)) from error
 
 
-def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
-    """Inputs, outputs and the function's name as they stand in the JSON text."""
+def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any, bool]:
+    """Inputs, outputs, the function's name and whether it may have another, as they stand in the JSON text."""
     tests = _json_object(text)
     inputs, outputs = tests.get("inputs"), tests.get("outputs")
     if not isinstance(inputs, list) or not isinstance(outputs, list):
@@ -64,7 +66,7 @@ def _parsed(text: str | None) -> tuple[list[Any], list[Any], Any]:
         raise UnreadableTestsError("no tests")
     if len(inputs) != len(outputs):
         raise UnreadableTestsError(f"{len(inputs)} inputs, {len(outputs)} outputs")
-    return inputs, outputs, tests.get("fn_name")
+    return inputs, outputs, tests.get("fn_name"), tests.get("any_name") is True
 
 
 def _json_object(text: str | None) -> dict[str, Any]:

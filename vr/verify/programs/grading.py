@@ -21,6 +21,7 @@ from vr.verify.types import Finding, Task
 
 _MAX_NAME_CHARACTERS = 80
 _USES_NUMPY = re.compile(r"\b(?:numpy|scipy|pandas|sklearn)\b")
+_FUNCTION = re.compile(r"^[ \t]*def[ \t]+(\w+)", re.MULTILINE)
 _NUMPY = ("numpy", "numpy.random")
 """What is loaded beforehand for a program that mentions numpy; numpy alone loads its random numbers only when asked."""
 
@@ -49,7 +50,7 @@ def _judge(task: Task, context: WorkerContext, *, is_call: bool) -> Finding:
 def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
     """Run the program on one test after another, up to the first failure."""
     level = context.isolation
-    job = json.dumps({"code": code, "name": cases.name}).encode("ascii")
+    job = json.dumps({"code": code, "name": _called_name(code, cases)}).encode("ascii")
     sandbox = sandbox_for(code, level)
     cpu_seconds = 0.0
     with SealedFile(job) as job_file:
@@ -66,6 +67,14 @@ def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
             if fault:
                 return Finding("wrong", f"test {number}: {fault}", level, cpu_seconds)
     return Finding("correct", "", level, cpu_seconds)
+
+
+def _called_name(code: str, cases: Cases) -> str | None:
+    """The function of call tests. Where it may have any name and none has its own, it is the first one."""
+    if not cases.any_name:
+        return cases.name
+    names = [name for name in _FUNCTION.findall(code) if not name.startswith("__")]
+    return cases.name if cases.name in names or not names else names[0]
 
 
 _sandboxes: dict[tuple[str, tuple[str, ...]], Sandbox] = {}
