@@ -21,7 +21,63 @@ def test_the_letter_of_a_choice(answer, letter):
     assert choice[0] == letter
 
 
-@pytest.mark.parametrize("answer", ["A man", "A or B", "(A) and (C)", "K", "", "12", "Ab"])
+@pytest.mark.parametrize(
+    ("solution", "letter"),
+    [
+        (r"\boxed{\text{(B)}}", "B"),
+        (r"\boxed{\mathbf{B}}", "B"),
+        (r"\boxed{B. 12}", "B"),
+        (r"\boxed{B: \frac{1}{2}}", "B"),
+        (r"\boxed{\text{(B) } 5^{2}}", "B"),
+        (r"\boxed{\text{(B) Co^{2+} and Ag^{+}}}", "B"),  # braces inside the text
+        (r"\boxed{B (12 m/s)}", "B"),
+        (r"\boxed{(E) I, II and III}", "E"),  # the option's text names letters of its own
+        (r"\boxed{(C) A. thaliana}", "C"),
+        (r"\boxed{C. (A) 2.64 gallons (B) 9.46 liters}", "C"),
+        (r"\boxed{(H) G ⊃ E}", "H"),
+        (r"\boxed{b}", "B"),
+        (r"\boxed{\text{(b)}}", "B"),
+        (r"\boxed{The answer is I}", "I"),
+        ("The answer is B because A is too small.", "B"),
+        ("The answer is (J), since I is wrong", "J"),
+        ("**Answer:** (B) 12 m/s", "B"),
+        ("The answer is option B.", "B"),
+        ("The correct option is B.", "B"),
+        ("Option (b)", "B"),
+        ("J) 5", "J"),
+    ],
+)
+def test_the_letter_that_a_solution_chooses(judge, solution, letter):
+    (verdict,) = judge(Task("choice", solution, letter))
+    assert (verdict.outcome, verdict.detail) == ("correct", f"chose {letter}")
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "The answer is a man.",
+        "The answer is A man.",
+        "The answer is I think B",
+        r"\boxed{A man}",
+        r"\boxed{a man}",
+        r"\boxed{I do not know}",
+        r"\boxed{answer: A man}",
+        r"\boxed{option a man}",
+        r"\boxed{A (B)(C)}",
+        r"\boxed{(A)(B)(C)(D)}",
+        r"\boxed{A (or B)}",
+        r"\boxed{A (x) and B (y)}",
+        r"\boxed{the answer is A, B}",
+        r"\boxed{A(4,2)}",
+        r"\boxed{K}",
+    ],
+)
+def test_an_article_a_pronoun_and_several_letters_choose_nothing(judge, solution):
+    verdicts = judge(Task("choice", solution, "A"), Task("choice", solution, "I"))
+    assert [verdict.detail for verdict in verdicts] == ["no single letter chosen"] * 2
+
+
+@pytest.mark.parametrize("answer", ["A man", "A or B", "(A) and (C)", "K", "", "12", "Ab", "a", "f(x)"])
 def test_what_chooses_no_single_letter(answer):
     assert read_choice(answer) is None
 
@@ -45,10 +101,12 @@ def test_an_empty_reference_judges_nobody_and_no_answer_can_change_that(judge):
     assert outcomes == ["unparsable_reference"] * 3
 
 
-@pytest.mark.parametrize("run", [" ", "(", "A", "A.", "(A)", "option ", "\\ ", "\\text{", "and "])
+@pytest.mark.parametrize(
+    "run", [" ", "(", "A", "A.", "(A)", "option ", "\\ ", "\\text{", "and ", "(x", "()", ":", "the ", "is "]
+)
 def test_reading_a_choice_takes_time_linear_in_the_text(run):
     started = time.process_time()
-    for frame in ("%s", "A%s", "(A) %s", "option A%s"):
+    for frame in ("%s", "A%s", "(A) %s", "A (%s", "A (%s)!", "option A%s", "option%s", r"\text{%s}"):
         read_choice(normalise(frame % (run * (20_000 // len(run)))))
     assert time.process_time() - started < 1.0  # about 0.02 s; quadratic would be minutes
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from vr.verify.choice import read_choice
+from vr.verify.choice import read_choice, read_chosen
 from vr.verify.extract import final_answer
 from vr.verify.math import shapes, sympy_bridge
 from vr.verify.math.normalise import normalise
@@ -89,7 +89,7 @@ def _equal_choice(gold: str, answer: str) -> bool | None:
     if choice is None or (re.fullmatch(r"[A-J]\W+.*", gold) and not re.match(r"[A-J][.:)]", gold)):
         return None
     letter, content = choice
-    chosen = read_choice(answer) or (read_choice(answer.upper()) if len(answer) <= 3 else None)
+    chosen = read_chosen(answer)
     if chosen is not None:
         return chosen[0] == letter
     return bool(content) and equal_parts(normalise(content), answer)
