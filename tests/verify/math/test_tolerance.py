@@ -80,6 +80,7 @@ def test_what_is_further_off_or_no_such_number_is_wrong(judge, gold, answer):
 )
 def test_a_list_of_tolerances_has_one_for_each_part_of_the_reference(judge, answer, expected):
     assert outcome(judge, "1, 10", answer, [0, 0.5]) == expected
+    assert outcome(judge, r"x \in \{1, 10\}", answer, [0, 0.5]) == expected
 
 
 def test_the_tolerance_holds_for_every_accepted_answer(judge):

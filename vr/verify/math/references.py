@@ -90,7 +90,7 @@ def _tolerance(stated: Mapping[str, Any], references: Sequence[str]) -> Sequence
     if not all(_is_distance(number) for number in each) or ("tolerance" in stated and not each):
         raise UnusableReferenceError("tests: tolerance is not a number from 0, nor a list of such numbers")
     if isinstance(tolerance, list) and each:
-        counts = {len(shapes.members(normalise(answer))) for answer in references} - {len(each)}
+        counts = {len(shapes.members(without_membership(normalise(text)))) for text in references} - {len(each)}
         if counts:
             raise UnusableReferenceError(f"tests: {len(each)} tolerances for a reference of {counts.pop()} parts")
     return tuple(Fraction(repr(number)) for number in each)

@@ -3,7 +3,7 @@ r"""Numbers that may be off by a stated absolute amount: one, or the parts of a 
 Takes normalised text. Parts that are no numbers have to be equal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from vr.verify.math import shapes
@@ -31,9 +31,10 @@ def equal_within(gold: str, answer: str, tolerance: Sequence[Fraction]) -> bool:
     if len(brackets) > 1 or (_brackets(gold) != _brackets(answer) and not brackets & set(_SAME_AS_BARE)):
         return False
     each = [tolerance[0]] * len(left) if len(tolerance) == 1 else tolerance
-    fits = [[equal_within(one, other, (off,)) for other in right] for one, off in zip(left, each, strict=True)]
-    is_ordered = bool(brackets - {r"\{"})
-    return all(row[place] for place, row in enumerate(fits)) if is_ordered else _have_partners(fits)
+    if brackets - {r"\{"}:  # ordered
+        return all(equal_within(one, other, (off,)) for one, other, off in zip(left, right, each, strict=True))
+    pairs = zip(left, each, strict=True)
+    return _have_partners([equal_within(one, other, (off,)) for other in right] for one, off in pairs)
 
 
 def _brackets(text: str) -> str:
@@ -60,8 +61,9 @@ def _named_values(text: str) -> tuple[str, list[str]]:
     return (terms[0], terms[1:]) if signs and shapes.is_name(terms[0]) else ("", terms)
 
 
-def _have_partners(fits: Sequence[Sequence[bool]]) -> bool:
+def _have_partners(rows: Iterable[Sequence[bool]]) -> bool:
     """Whether each row can be given a column of its own that fits it: one number may be near several (Kuhn 1955)."""
+    fits: list[Sequence[bool]] = []
     row_of: dict[int, int] = {}
 
     def place(row: int, tried: set[int]) -> bool:
@@ -72,4 +74,8 @@ def _have_partners(fits: Sequence[Sequence[bool]]) -> bool:
                 return True
         return False
 
-    return all(place(row, set()) for row in range(len(fits)))
+    for number, row in enumerate(rows):
+        fits.append(row)
+        if not place(number, set()):
+            return False
+    return True
