@@ -143,6 +143,8 @@ def test_bad_text_is_judged_and_nothing_hangs(judge_pairs, gold):
         "5" + "!" * 900,
         "(1," * 200 + "1" + ")" * 200,
         r"\sin" * 200 + "x",
+        "1/1E0" + "/1" * 40,
+        "x" + "/x" * 40,
         "\\" * 60 + "a",
         "." * 900 + "a",
         "ﷺ" * 900,

@@ -24,6 +24,8 @@ _MAX_UNITED_SETS = 12
 _MAX_OPERATIONS = 300
 _MAX_FUNCTIONS_NESTED = 4
 """Of logarithms and the like. Nine nested logarithms take sympy 14 s, each more takes several times that."""
+_MAX_PRODUCTS_NESTED = 12
+"""Of products and quotients, such as 1/1/1/1. The value of each takes sympy twice the time of the one inside it."""
 _MAX_BITS = 20_000
 _MAX_TERMS = 1_000
 _MAX_DEGREE = 10_000
@@ -84,8 +86,10 @@ def limit_of_tree(value: Any) -> str:
     """The limit that a sympy value exceeds, as words for a verdict; empty where sympy may evaluate it at points."""
     if sum(1 for _ in itertools.islice(sympy.preorder_traversal(value), _MAX_OPERATIONS + 1)) > _MAX_OPERATIONS:
         return f"more than {_MAX_OPERATIONS} operations"
-    if _functions_nested(value) > _MAX_FUNCTIONS_NESTED:
+    if _nested(value, sympy.Function) > _MAX_FUNCTIONS_NESTED:
         return f"functions nested deeper than {_MAX_FUNCTIONS_NESTED} levels"
+    if _nested(value, sympy.Mul) > _MAX_PRODUCTS_NESTED:
+        return f"products nested deeper than {_MAX_PRODUCTS_NESTED} levels"
     return f"numbers of more than {_MAX_BITS:,} bits" if _bits(value) > _MAX_BITS else ""
 
 
@@ -98,10 +102,10 @@ def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, sympy.MatrixBase) else list(getattr(value, "args", ()))
 
 
-def _functions_nested(value: Any) -> int:
-    """The depth to which functions stand in functions."""
-    deepest = max(map(_functions_nested, _parts(value)), default=0)
-    return deepest + isinstance(value, sympy.Function)
+def _nested(value: Any, kind: type) -> int:
+    """The depth to which operations of a kind stand in one another."""
+    deepest = max((_nested(part, kind) for part in _parts(value)), default=0)
+    return deepest + isinstance(value, kind)
 
 
 def _bits(value: Any) -> float:
