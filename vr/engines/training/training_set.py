@@ -137,14 +137,16 @@ class _Writer:
         example, weight = row.example, row.weight
         if not 0 <= weight < inf:
             raise ValueError(f"row {self.rows} to train on: weight {weight} is not a number >= 0")
-        if (unknown := unknown_id(example.ids, self._vocabulary)) is not None:
+        whole = array("i", example.ids)
+        if not 0 <= np.min(whole, initial=0) <= np.max(whole, initial=0) < self._vocabulary:
+            unknown = unknown_id(whole, self._vocabulary)
             raise ValueError(f"row {self.rows} to train on: token id {unknown}, but the model has {self._vocabulary}")
-        ids = array("i", example.ids[: self._cutoff_len])
+        ids = whole[: self._cutoff_len]
         # Nothing predicts a row's first token, so it is never part of the loss.
         trained_from = min(len(ids), max(example.trained_from, 1))
         self._append(ids, trained_from, weight)
         self.rows += 1
-        self._truncated += len(ids) < len(example.ids)
+        self._truncated += len(ids) < len(whole)
         self._longest = max(self._longest, len(ids))
         self._response_tokens += len(ids) - trained_from
         self._weight_sum += weight
