@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pipeline_workspace import Workspace, make_workspace
 from tiny_models import MARKERS, make_model
+
+# Generated examples are the same in every run, and a slow machine makes no test fail.
+settings.register_profile("steady", deadline=None, database=None, derandomize=True)
+settings.load_profile("steady")
 
 FIRST = (
     *("test_pipeline.py", "test_interruption.py", "test_pipeline_variants.py", "test_reproduce.py"),
