@@ -13,11 +13,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_stages import LIKELIHOOD, LOGP, PROBLEM, TRACE, save
+from test_stages import save_tables_of_one_trace
 
 from stages import _check, _run, _settings
 from vr.sources import benchmarks
-from vr.tables import schemas
 
 ROOT = Path(__file__).parent.parent
 RECIPE = (ROOT / "vr" / "recipes" / "miniature.yaml").read_text(encoding="utf-8")
@@ -469,12 +468,7 @@ def fails(folder: Path, *command: str) -> str:
 def tables(project):
     """All that a stage reads for one problem and seed 0; params ask for that seed."""
     (project / "params.yaml").write_text(changed("K: 4 ", "K: 1 ").replace("seeds: [0, 1, 2, 3]", "seeds: [0]"))
-    save(project / "problems.parquet", schemas.Problems, PROBLEM)
-    save(project / "subset.parquet", schemas.Subset, {"problem_id": "a"})
-    save(project / "traces/seed=0.parquet", schemas.Traces, TRACE)
-    for folder in ("initial", "posterior"):
-        save(project / folder / "seed=0.parquet", schemas.Logps, LOGP)
-    save(project / "acc/seed=0.parquet", schemas.Likelihood, LIKELIHOOD)
+    save_tables_of_one_trace(project, "acc")
     return project
 
 

@@ -48,14 +48,19 @@ def run(folder: Path, stage: str, *paths: str, params: dict[str, str] | None = N
     return done.stderr
 
 
+def save_tables_of_one_trace(place: Path, estimator: str) -> None:
+    """All that `weigh` reads for one problem and seed 0."""
+    save(place / "problems.parquet", schemas.Problems, PROBLEM)
+    save(place / "subset.parquet", schemas.Subset, {"problem_id": "a"})
+    save(place / "traces/seed=0.parquet", schemas.Traces, TRACE)
+    for folder in ("initial", "posterior"):
+        save(place / folder / "seed=0.parquet", schemas.Logps, LOGP)
+    save(place / estimator / "seed=0.parquet", schemas.Likelihood, LIKELIHOOD)
+
+
 @pytest.fixture
 def tables_of_one_trace(tmp_path):
-    save(tmp_path / "problems.parquet", schemas.Problems, PROBLEM)
-    save(tmp_path / "subset.parquet", schemas.Subset, {"problem_id": "a"})
-    save(tmp_path / "traces/seed=0.parquet", schemas.Traces, TRACE)
-    for folder in ("initial", "posterior"):
-        save(tmp_path / folder / "seed=0.parquet", schemas.Logps, LOGP)
-    save(tmp_path / "gml/seed=0.parquet", schemas.Likelihood, LIKELIHOOD)
+    save_tables_of_one_trace(tmp_path, "gml")
     return tmp_path
 
 

@@ -1,20 +1,17 @@
 """Promises of the hub's rows: which files hold a split, what is kept of them, and what is said where there are none.
 
-The hub here is a server of the test's own, which answers as the hub does (huggingface_hub 1.33).
+The hub here is a server of the tests' own (hub_server.py).
 """
 
-import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pytest
+from hub_server import hub_out_of_reach, hub_with
 
 from vr.sources import hub
 
@@ -184,59 +181,21 @@ def test_files_are_given_by_name_and_a_missing_one_is_named(folder):
 # The hub
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Sets by name: open ones have files; of the others each request gives the hub's error code."""
-
-    sets: ClassVar[dict[str, Any]] = {
-        "o/open": {"README.md": CARD.encode(), "data/tr-1.jsonl": ONE.encode(), "data/te.jsonl": TWO.encode()},
-        "o/gated": "GatedRepo",
-        "o/none": "RepoNotFound",
-        "o/revised": "RevisionNotFound",
-        "o/broken": "",
-    }
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].removeprefix("/api").removeprefix("/datasets/")
-        name, files = next(((n, files) for n, files in self.sets.items() if path.startswith(n)), ("", "Other"))
-        if isinstance(files, str):
-            self._answer({"GatedRepo": 401, "": 403}.get(files, 404), b"", {"X-Error-Code": files})
-        elif "/tree/" in path:
-            tree = [{"type": "file", "path": path, "size": len(data), "oid": "0"} for path, data in files.items()]
-            self._answer(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
-        else:
-            data = files[path.removeprefix(f"{name}/resolve/main/")]
-            etag = f'"{hashlib.sha256(data).hexdigest()}"'
-            self._answer(200, data, {"ETag": etag, "X-Repo-Commit": "c" * 40})
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(data))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+SETS = {
+    "o/open": {"README.md": CARD.encode(), "data/tr-1.jsonl": ONE.encode(), "data/te.jsonl": TWO.encode()},
+    "o/gated": (401, "GatedRepo"),
+    "o/none": (404, "RepoNotFound"),
+    "o/revised": (404, "RevisionNotFound"),
+    "o/broken": (403, ""),
+}
 
 
 @pytest.fixture
 def the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from huggingface_hub import constants
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with hub_with(SETS, tmp_path / "cache", monkeypatch):
         yield
-        server.shutdown()
 
 
 @pytest.mark.usefixtures("the_hub")
@@ -263,11 +222,7 @@ def test_what_the_hub_refuses_is_one_line_that_says_what_to_do(where, says):
 
 
 def test_a_hub_out_of_reach_is_said_at_once(monkeypatch):
-    from huggingface_hub import constants
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        nobody = server.server_port
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{nobody}")
+    hub_out_of_reach(monkeypatch)
     with pytest.raises(FileNotFoundError) as raised:
         values("o/open")
     says = "no such folder here, and the hub cannot be reached (ConnectError): name a local copy"

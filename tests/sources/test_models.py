@@ -1,26 +1,22 @@
 """Promises of models from outside: which files are taken, from where, and what is refused.
 
-The hub here is a server of the test's own, which answers as the hub does (huggingface_hub 1.33).
+The hub here is a server of the tests' own (hub_server.py).
 """
 
-import hashlib
 import json
 import math
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from hub_server import COMMIT, Hub, hub_out_of_reach, hub_with
 from tiny_models import DAMAGED, damaged, files_no_longer_than
 
 from vr.renderers import markers
 from vr.sources import models
 
-COMMIT = "c" * 40
 TERMS = "its terms on its page on the hub"
 
 
@@ -239,69 +235,21 @@ def test_another_way_to_split_text_than_the_base_s_is_refused(tiny_model: Path, 
 # The hub
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Models by name: open ones have files; of the others each request gives the hub's error code."""
-
-    models: ClassVar[dict[str, Any]] = {}
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].removeprefix("/api/models").removeprefix("/")
-        name, files = next(((n, files) for n, files in self.models.items() if path.startswith(n)), ("", "Other"))
-        if isinstance(files, str):
-            self._answer({"GatedRepo": 401, "": 503}.get(files, 404), b"", {"X-Error-Code": files})
-        elif "/resolve/" in path:
-            data = files[path.removeprefix(f"{name}/resolve/{COMMIT}/")]
-            self.asked.append(path)
-            etag = f'"{hashlib.sha256(data).hexdigest()}"'
-            self._answer(200, data, {"ETag": etag, "X-Repo-Commit": COMMIT})
-        elif "/tree/" in path:
-            tree = [{"type": "file", "path": file, "size": len(data), "oid": "0"} for file, data in files.items()]
-            self._answer(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
-        else:
-            siblings = [{"rfilename": file} for file in files]
-            about = {"_id": "0", "id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
-            self._answer(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(data))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def the_hub(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from huggingface_hub import constants
-
     files = {file.name: file.read_bytes() for file in tiny_model.iterdir()}
     evil = {"pytorch_model.bin": b"evil", "modeling_evil.py": b"evil", "onnx/config.json": b"{}"}
-    Hub.asked.clear()
-    Hub.models = {
+    kept = {
         "o/open": files | evil,
         "o/pickled": {"config.json": b"{}", "pytorch_model.bin": b"evil"},
         "o/empty": {"README.md": b""},
-        "o/gated": "GatedRepo",
-        "o/none": "RepoNotFound",
-        "o/revised": "RevisionNotFound",
-        "o/broken": "",
+        "o/gated": (401, "GatedRepo"),
+        "o/none": (404, "RepoNotFound"),
+        "o/revised": (404, "RevisionNotFound"),
+        "o/broken": (503, ""),
     }
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
-        endpoint = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with hub_with(kept, tmp_path / "cache", monkeypatch):
         yield
-        server.shutdown()
 
 
 @pytest.mark.usefixtures("the_hub")
@@ -345,11 +293,7 @@ def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloade
 def test_a_hub_out_of_reach_is_one_line_that_asks_for_a_local_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from huggingface_hub import constants
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        nobody = server.server_port
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{nobody}")
+    hub_out_of_reach(monkeypatch)
     with pytest.raises(FileNotFoundError) as caught:
         models.fetch("no/such-model", "abc", tmp_path / "out", "train_initial")
     says = "no such folder here, and the hub cannot be reached (ConnectError): name a local copy"
