@@ -6,7 +6,7 @@ takes only questions whose text hashes into its own buckets, and none twice. See
 n-th entry under seed s is often its first under seed s + n.
 
 Where answers are plain numbers (`NUMBERS`) the verifier is math, otherwise the generator's own scorer in the sandbox
-(vr/verify/gym.py). For gsm_symbolic math is the cheaper one, a process less for each answer, and the sounder one: the
+(vr/verify/gym). For gsm_symbolic math is the cheaper one, a process less for each answer, and the sounder one: the
 scorer takes the first number of the text, without its sign, and reads 1,754 as 1.
 
 Not covered: questions that differ in names and numbers only. Those of gsm_symbolic come from 85 patterns, which

@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from vr.renderers.model_directory import in_one_line
 from vr.sources.hub_errors import hub_errors
 
 __all__ = ["files", "rows"]
@@ -201,7 +202,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each library has error classes of its own
-        raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{name}: {in_one_line(error)}") from error
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:

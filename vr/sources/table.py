@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 
 from vr.renderers import markers
+from vr.renderers.model_directory import in_one_line
 from vr.settings.sources import Table
 from vr.sources.loaded import COLUMNS, Loaded
 from vr.tables import schemas
@@ -134,7 +135,7 @@ def _parquet(path: Path) -> list[Row]:
     try:
         return pl.read_parquet(path).to_dicts()
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path}: not a readable Parquet file: {in_one_line(error)}") from error
 
 
 def _json_lines(path: Path) -> Iterator[Row]:

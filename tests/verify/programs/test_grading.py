@@ -146,7 +146,7 @@ def test_whatever_a_run_gives_is_judged_without_a_fault(result, output, exit_cod
 def test_an_endless_loop_is_wrong_by_its_processor_time(judge_programs):
     (verdict,) = judge_programs(stdin_task("while True: pass", ["1"], ["1"]))
     assert (verdict.outcome, verdict.detail) == ("wrong", "test 0: cpu limit")
-    assert 2.5 < verdict.cpu_seconds < 5.5  # the kernel counts the limit of 4 s in ticks: early on a busy machine
+    assert 4 <= verdict.cpu_seconds < 5.5
 
 
 def test_call_programs(found):

@@ -6,16 +6,14 @@ only data. An entry whose own answer does not get the full score is unparsable_r
 """
 
 import functools
-import json
 from pathlib import Path
-from typing import Any
 
 from vr.verify.extract import final_answer
 from vr.verify.gym import program
 from vr.verify.programs.cases import call_json
-from vr.verify.programs.grading import decoded, run_fault, sandbox_of
+from vr.verify.programs.grading import message_of, run_fault, run_function, sandbox_of
 from vr.verify.registry import WorkerContext
-from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, SandboxError, SealedFile
+from vr.verify.sandbox.sandbox import Run, SandboxError
 from vr.verify.types import Finding, Task
 
 _PRELOAD = ("vr.verify.gym.preload",)
@@ -50,7 +48,7 @@ def _unusable(level: str, tests: str) -> str:
     run = _run(level, "unusable", tests)
     if fault := run_fault(run):
         return f"the entry's own answer: {fault}"
-    reason = _value(run)
+    reason = message_of(run).get("value")
     return reason if isinstance(reason, str) else "no result"
 
 
@@ -58,8 +56,8 @@ def _judged(run: Run) -> tuple[bool, str]:
     """Whether a run of `score` gave the full score, and what it gave."""
     if fault := run_fault(run):
         return False, f"the scorer: {fault}"
-    match _value(run):
-        case {"tuple": [float() as points, str() as refusal]}:
+    match message_of(run):
+        case {"value": {"tuple": [float() as points, str() as refusal]}}:
             detail = f"score {points:.10g}"
             return program.is_full(points), f"{detail}; {refusal}" if refusal else detail
     return False, "no score"
@@ -71,18 +69,9 @@ def _run(level: str, function: str, *arguments: str) -> Run:
     Raises:
         SandboxError: the sandbox failed.
     """
-    given = call_json(list(arguments), {"dict": []})
-    with SealedFile(_job(function)) as job, SealedFile(given) as stdin:
-        return sandbox_of(level, _PRELOAD).run(job, stdin, CPU_SECONDS)
+    return run_function(_code(), function, call_json(list(arguments), {"dict": []}), sandbox_of(level, _PRELOAD))
 
 
 @functools.cache
-def _job(function: str) -> bytes:
-    code = Path(program.__file__).read_text(encoding="utf-8")
-    return json.dumps({"code": code, "name": function}).encode("ascii")
-
-
-def _value(run: Run) -> Any:
-    """What a function returned; None where the run has no result."""
-    message = decoded(run.result)
-    return message.get("value") if isinstance(message, dict) else None
+def _code() -> str:
+    return Path(program.__file__).read_text(encoding="utf-8")

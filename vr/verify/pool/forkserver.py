@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from vr.verify.registry import Kind, VerifierFunction, WorkerContext
+from vr.verify.sandbox.confine import die_with_parent
 from vr.verify.types import Finding, Task, Verdict
 from vr.verify.wire import receive_message, send_message
 
 _Workers = dict[int, int | None]
 """The workers by process number, each with its exit status, negative for a signal, or None while it lives."""
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_CHILD_SUBREAPER = 36
 _CLOSING_SECONDS = 1.0
 _FORK_TRIES = 100
 _FORK_PAUSE_SECONDS = 0.1
@@ -153,7 +154,7 @@ def _end_all(workers: _Workers) -> None:
 def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers, parent: int) -> NoReturn:
     """The life of a worker: read a task, judge it, send the verdict, until the caller closes the socket."""
     try:
-        _end_with(parent)
+        die_with_parent(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         context = WorkerContext(verifiers.isolation, lambda: send_message(jobs, {"alive": True}))
         while True:
@@ -166,13 +167,6 @@ def _work_until_closed(jobs: socket.socket, verifiers: _Verifiers, parent: int) 
             with contextlib.suppress(Exception):
                 kind.run_clean_up()
         os._exit(0)
-
-
-def _end_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, which may have happened before it was asked to."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _judge(task: Task, verifiers: _Verifiers, context: WorkerContext) -> dict[str, Any]:

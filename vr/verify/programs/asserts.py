@@ -22,11 +22,11 @@ from typing import Any
 from vr.verify.extract import last_program
 from vr.verify.programs import replay
 from vr.verify.programs.cases import UnreadableTestsError, call_json, read_asserts
-from vr.verify.programs.grading import decoded, run_fault, sandbox_for
+from vr.verify.programs.grading import message_of, run_fault, run_function, sandbox_for
 from vr.verify.registry import WorkerContext
 from vr.verify.sandbox import values
 from vr.verify.sandbox.child import EXIT_RAISED
-from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, SandboxError, SealedFile
+from vr.verify.sandbox.sandbox import Run, SandboxError
 from vr.verify.types import Finding, Task
 
 _FIRST_CALLS, _MOST_CALLS = 4, 256
@@ -114,7 +114,7 @@ def _step(level: str, source: str, function: str, known: list[list[str]], limit:
         SandboxError: the sandbox failed.
     """
     run = _run(level, _asserts_program(), "replay", call_json([source, function, known, limit], {"dict": []}))
-    match decoded(run.result):
+    match message_of(run):
         case {"value": [str() as status, [*found]]} if not run_fault(run):
             return status, found
     return "failed", [f"the asserts: {run_fault(run) or 'no result'}"]
@@ -122,9 +122,7 @@ def _step(level: str, source: str, function: str, known: list[list[str]], limit:
 
 def _run(level: str, code: str, function: str, given: bytes) -> Run:
     """Call one function of a program. given: its arguments, as of `call_json`. Raises SandboxError."""
-    job = json.dumps({"code": code, "name": function}).encode("ascii")
-    with SealedFile(job) as job_file, SealedFile(given) as stdin:
-        return sandbox_for(code, level).run(job_file, stdin, CPU_SECONDS)
+    return run_function(code, function, given, sandbox_for(code, level))
 
 
 @functools.cache
@@ -139,7 +137,7 @@ def _result(run: Run) -> tuple[str, str]:
     fault = run_fault(run)
     if fault:
         return ("error" if run.exit_code == EXIT_RAISED and not run.reason else "fault"), fault
-    message = decoded(run.result)
-    if not isinstance(message, dict) or "value" not in message:
+    message = message_of(run)
+    if "value" not in message:
         return "fault", "no result"
     return "value", json.dumps(message["value"])

@@ -123,6 +123,11 @@ def _is_escaped(text: str) -> bool:
     return all("\udc80" <= character <= "\udcff" for character in re.findall("[\ud800-\udfff]", text))
 
 
+def job_json(code: str, name: str | None) -> bytes:
+    """What the child reads first: the program and, for call tests, the function that is called."""
+    return json.dumps({"code": code, "name": name}).encode("ascii")
+
+
 def call_json(arguments: list[Any], keywords: dict[str, Any]) -> bytes:
     """What the child reads for one call. Both are values as JSON of `sandbox.values`; keywords: a dictionary."""
     return json.dumps([arguments, keywords]).encode("ascii")

@@ -5,7 +5,6 @@ sandbox itself is crashed. No tests, or tests that cannot be read, are unparsabl
 Expected outputs never leave this process.
 """
 
-import json
 import re
 import signal
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from vr.verify.extract import last_program
 from vr.verify.programs import compare
 from vr.verify.programs.bounded_json import parse
-from vr.verify.programs.cases import Cases, UnreadableTestsError, read_cases
+from vr.verify.programs.cases import Cases, UnreadableTestsError, job_json, read_cases
 from vr.verify.registry import WorkerContext
 from vr.verify.sandbox.child import EXIT_RAISED
 from vr.verify.sandbox.sandbox import CPU_SECONDS, Run, Sandbox, SandboxError, SealedFile
@@ -50,10 +49,9 @@ def _judge(task: Task, context: WorkerContext, *, is_call: bool) -> Finding:
 def _grade(code: str, cases: Cases, context: WorkerContext) -> Finding:
     """Run the program on one test after another, up to the first failure."""
     level = context.isolation
-    job = json.dumps({"code": code, "name": _called_name(code, cases)}).encode("ascii")
     sandbox = sandbox_for(code, level)
     cpu_seconds = 0.0
-    with SealedFile(job) as job_file:
+    with SealedFile(job_json(code, _called_name(code, cases))) as job_file:
         for number, (given, expected) in enumerate(zip(cases.inputs, cases.outputs, strict=True)):
             context.heartbeat()
             try:
@@ -106,7 +104,7 @@ def run_fault(run: Run) -> str:
     if run.exit_code < 0:
         return f"killed by {_signal_name(-run.exit_code)}"
     if run.exit_code == EXIT_RAISED:
-        return _exception(decoded(run.result))
+        return _exception(message_of(run))
     return f"exit status {run.exit_code}" if run.exit_code else ""
 
 
@@ -117,7 +115,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"  # most real-time signals have no name
 
 
-def _exception(message: Any) -> str:
+def _exception(message: dict[str, Any]) -> str:
     """The class of an exception and the name that was missing, as the child sends them; a program can forge both."""
     match message:
         case {"error": "MemoryError"}:
@@ -137,15 +135,29 @@ def _output_fault(run: Run, expected: str) -> str:
 
 def _result_fault(run: Run, expected: Any) -> str:
     """Compare the value that was returned with the value that is expected."""
-    message = decoded(run.result)
-    if not isinstance(message, dict) or "value" not in message:
+    message = message_of(run)
+    if "value" not in message:
         return "no result"
     return "" if compare.same_result(expected, message["value"]) else "wrong result"
 
 
-def decoded(result: bytes) -> Any:
-    """What a program sent as its result. It may be forged: it is only data, and None where it is not JSON."""
+def message_of(run: Run) -> dict[str, Any]:
+    """What a program sent as its result. It may be forged: it is only data, and empty where it is no JSON object."""
     try:
-        return parse(result)
+        message = parse(run.result)
     except ValueError:
-        return None
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def run_function(code: str, name: str, given: bytes, sandbox: Sandbox) -> Run:
+    """Call one function of a program once.
+
+    Args:
+        given: its arguments, as of `cases.call_json`.
+
+    Raises:
+        SandboxError: the sandbox failed.
+    """
+    with SealedFile(job_json(code, name)) as job, SealedFile(given) as stdin:
+        return sandbox.run(job, stdin, CPU_SECONDS)
