@@ -11,9 +11,7 @@ The table is made for a block of questions at a time, so memory grows neither wi
 Not here: the weights themselves (weights.py), which ids a text has (vr/renderers).
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import dataframely as dy
 import polars as pl
@@ -22,6 +20,7 @@ from vr.renderers.markers import END_SOLUTION, END_THOUGHT, join_response, split
 from vr.renderers.renderer import Renderer
 from vr.renderers.tokenizer import decode
 from vr.settings.params import BuildFinal
+from vr.tables.ahead import ahead
 from vr.tables.keys import ByProblem
 from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
 from vr.tables.vocabulary import TRACE_KEY
@@ -54,7 +53,8 @@ def build(
         ValueError: a question without weights, or a weighed trace that `traces` lacks.
     """
     selected = _selected(weights, settings.selection)
-    for references in _references_of_blocks(problems, renderer):
+
+    def rows_of(references: pl.DataFrame) -> pl.DataFrame:
         of_block = _of_block(selected, references)
         rows = pl.concat(
             [
@@ -63,7 +63,10 @@ def build(
             ]
         )
         order = references.select("problem_id").with_row_index("question")
-        yield rows.join(order, on="problem_id").sort("question", "row").drop("question")
+        return rows.join(order, on="problem_id").sort("question", "row").drop("question")
+
+    # Texts are encoded in one thread, traces read in a second, the caller writes.
+    return ahead(map(rows_of, ahead(_references(block, renderer) for block in _blocks(problems))))
 
 
 def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:
@@ -83,16 +86,8 @@ def _of_block(selected: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
     return selected.join(questions, on="problem_id", how="semi")
 
 
-def _references_of_blocks(problems: Iterable[dy.DataFrame[Problems]], renderer: Renderer) -> Iterator[pl.DataFrame]:
-    """`_references` block by block. The next block is encoded while the caller works on this one."""
-    blocks = (block for frame in problems for block in frame.iter_slices(_QUESTIONS_AT_ONCE))
-    with ThreadPoolExecutor(1) as thread:
-        waiting: deque[Future[pl.DataFrame]] = deque()
-        for block in blocks:
-            waiting.append(thread.submit(_references, block, renderer))
-            if len(waiting) > 1:
-                yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
+def _blocks(problems: Iterable[dy.DataFrame[Problems]]) -> Iterator[pl.DataFrame]:
+    return (block for frame in problems for block in frame.iter_slices(_QUESTIONS_AT_ONCE))
 
 
 def _references(block: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:

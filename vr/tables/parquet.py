@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vr.tables.ahead import ahead
 from vr.tables.files import atomic_file
 
 S = TypeVar("S", bound=dy.Schema)
@@ -43,14 +44,16 @@ def read(path: str | Path, schema: type[S], columns: Sequence[str] | None = None
 
 
 def read_batches(path: str | Path, schema: type[S], columns: Sequence[str] | None = None) -> Iterator[dy.DataFrame[S]]:
-    """As `read`, one row group at a time, in order, in memory for one. Keys are compared over the whole table.
+    """As `read`, one row group at a time, in order, in memory for two: the next one is read while the caller works.
+
+    Keys are compared over the whole table.
 
     Raises:
         FileNotFoundError, ValueError: as `read`; a missing file or column and a duplicate key before the first batch.
     """
     if keys := part_of(schema, columns, path).primary_key():
         read(path, schema, keys)
-    return (read_row_group(path, schema, columns, index) for index in range(len(row_group_sizes(path))))
+    return ahead(read_row_group(path, schema, columns, index) for index in range(len(row_group_sizes(path))))
 
 
 def read_row_group(path: str | Path, schema: type[S], columns: Sequence[str] | None, index: int) -> dy.DataFrame[S]:
