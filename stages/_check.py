@@ -9,27 +9,25 @@ from pathlib import Path
 
 from stages._renderer import system_prompt
 from stages._settings import config_errors, document, machine
-from vr.engines.training.layout import cores, lay_out
+from vr.engines.training.layout import lay_out
 from vr.settings.consistency import MADE_HERE, Document
-from vr.settings.machine import gpus
+from vr.settings.machine import cores, gpus
 from vr.settings.params import (
     Base,
     Benchmark,
     BenchmarkFolder,
-    BuildFinal,
+    BuildBaseline,
     Evaluate,
+    GymBenchmark,
     Problems,
     Published,
     SampleTraces,
     Shared,
-    Train,
-    TrainFinal,
-    TrainInitial,
-    TrainPosterior,
 )
-from vr.sources import benchmarks, gguf
+from vr.settings.training import Train, TrainBaseline, TrainFinal, TrainInitial, TrainPosterior
+from vr.sources import benchmarks, gguf, gym
 
-TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
+TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
 LONGEST_ON_CPU = 8192
 """Tokens of a trace; every recipe for GPUs asks for more, every one for CPUs for less."""
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")
@@ -55,6 +53,8 @@ def _prompts(entries: Document) -> Iterator[str]:
 def _benchmarks(entries: Document) -> Iterator[str]:
     for name in entries[Benchmark.section]:
         yield from _error_of(benchmarks.require_source, name)
+        if isinstance(settings := Benchmark.read(entries, name), GymBenchmark):
+            yield from _error_of(gym.require_split, name, settings)
     folder = BenchmarkFolder.read(entries).benchmark_folder
     for name in Evaluate.read(entries).benchmarks:
         if folder and Path(folder).is_dir() and name in benchmarks.CATALOGUE:
@@ -105,9 +105,8 @@ def _own_table(entries: Document) -> Iterator[str]:
 
 
 def _batches(entries: Document) -> Iterator[str]:
-    final, weighed = BuildFinal.read(entries), Shared.read(entries).K
-    rows_of_final = (weighed if final.selection == "weighted" else 1) + final.mix
-    for training, rows in zip(TRAININGS, (1, 1, rows_of_final), strict=True):
+    of_final = BuildBaseline.read(entries).rows_per_question
+    for training, rows in zip(TRAININGS, (1, 1, of_final, of_final), strict=True):
         if training.read(entries).source is not None:
             continue  # it is not trained here
         batch = training.read(entries).batch_size * rows

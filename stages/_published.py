@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from vr.engines.training.trainer import CURVES
-from vr.settings.params import Train
+from vr.settings.training import Train
 from vr.sources import models
 from vr.tables.files import atomic_file
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from stages._settings import text_of
 from vr.renderers import renderer
 from vr.renderers.markers import TEXT_END, TURN_BEGIN, TURN_END
+from vr.settings.yaml_files import text_of
 
 
 def load(

@@ -7,11 +7,14 @@ import argparse
 import atexit
 import gc
 import inspect
+import json
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -28,6 +31,9 @@ from vr.tables.files import require_writable
 
 WORK = Path(".work")
 """What interrupted stages have done so far; git and DVC ignore it, and a stage empties its folder when it ends."""
+
+SECONDS = WORK / "seconds.jsonl"
+"""A line for each stage that ended well: its name in DVC, the seconds that its process lived, and its peak memory."""
 
 Out = NewType("Out", Path)
 """An argument of a stage that names what it writes."""
@@ -76,11 +82,26 @@ def run(main: Callable[..., None]) -> None:
         for argument in _outputs(main):
             require_writable(arguments[argument])
         main(**arguments)
+        _record(name)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         logging.getLogger(name).debug("", exc_info=True)
         sys.exit(f"{name}: error: {one_line(str(error) or type(error).__name__)}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: interrupted")
+
+
+def _record(name: str) -> None:
+    """Add a line to SECONDS. What a stage has made is worth more than this record: a full disk is passed over."""
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    line = {
+        "stage": os.environ.get("DVC_STAGE", name).rpartition(":")[2],
+        "seconds": round(time.time() - psutil.Process().create_time(), 1),
+        "peak_mib": most >> 10,  # of this process, or of its largest child, such as a training rank
+    }
+    with suppress(OSError):
+        SECONDS.parent.mkdir(exist_ok=True)
+        with SECONDS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _outputs(main: Callable[..., None]) -> list[str]:

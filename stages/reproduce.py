@@ -28,7 +28,6 @@ from dvc.repo.reproduce import get_active_graph, plan_repro
 
 from stages._settings import machine, one_line
 from vr.execution.processes import when_ended
-from vr.settings.machine import gpus
 
 LOGS = Path(".dvc", "tmp", "stages")
 PROGRESS_S = 30
@@ -152,7 +151,7 @@ def main() -> None:
     ).parse_args()
     Tqdm.monitor_interval = 0  # no thread in this process, because it is forked
     try:
-        at_once = machine().stages_at_once or (1 if gpus() else min(2, len(os.sched_getaffinity(0))))
+        at_once = machine().at_once
         todo = out_of_date()
     except (ValueError, OSError, DvcException) as error:
         sys.exit("\n".join(f"error: {one_line(line)}" for line in str(error).splitlines()))

@@ -28,7 +28,7 @@ def main(problems: Path, traces: Path, initial: Path, reasoner: Path, logps: Out
     examples_of = partial(trace_examples.under_initial, renderer, asked)
     with (
         work_folder(logps, problems, traces, initial, reasoner, p.model_dump()) as folder,
-        scorer(initial, how) as score,
+        scorer(initial, p.precision, how) as score,
     ):
         compute = partial(score_traces, score, sampled, examples_of, token_logps=p.token_logps)
         resume.write(folder, sampled.height, compute, logps, schemas.Logps, shard_rows=how.shard_rows)

@@ -34,7 +34,10 @@ def main(problems: Path, traces: Path, q: Path, posterior: Path, logps: Out, sta
     trace_examples.require_known_ids(sampled, q)
     examples_of = partial(trace_examples.under_proposal, renderer, asked)
     compared = {}
-    with work_folder(logps, problems, traces, q, posterior, p.model_dump()) as folder, scorer(q, how) as score:
+    with (
+        work_folder(logps, problems, traces, q, posterior, p.model_dump()) as folder,
+        scorer(q, p.precision, how) as score,
+    ):
         if from_sampler:
             parquet.write(sampler_logps.as_logps(sampled, token_logps=p.token_logps), logps, schemas.Logps)
             compared = sampler_logps.compare(score, sampled, examples_of)

@@ -12,7 +12,7 @@ from stages._run import WORK, Out, run
 from stages._settings import machine, params
 from vr.engines.training import trainer
 from vr.renderers import training_rows
-from vr.settings.params import TrainInitial
+from vr.settings.training import TrainInitial
 from vr.tables import keys
 
 

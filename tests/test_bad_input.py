@@ -69,6 +69,7 @@ VALUES = {
     "hint": ("none", "''"),
     "template": ("C", "b", "1"),
     "posterior_logps": ("vllm", "false"),
+    "baselines": ("null", "sft", "[rft]", "[final]", "[sft, sft]", "[1]", "{}"),
     "prompts": ("''", "null", "7"),
     "benchmark_folder": ("''", "7", "[]", "/nowhere/at/all", "benchmarks"),
     "problems.sources": ("[]", "{}", "null", "miniature", "[1]", "[miniature, miniature]", "[gsm8k]", "[gsm]",
@@ -89,6 +90,12 @@ VALUES = {
     "base.seed": ("-1", HUGE),
     "training.source": ("''", "7", "[]"),
     "training.revision": ("7", "1e5", "true"),
+    "training.method": ("LoRA", "null", "qlora"),
+    "training.lora": ("null", "16", "[16]", "{rank: 0, alpha: 32, targets: all}", "{rank: 16, alpha: 0, targets: all}",
+                      "{rank: 16.0, alpha: 32, targets: all}", f"{{rank: {HUGE}, alpha: 32, targets: all}}",
+                      "{rank: 16, alpha: 32, targets: q_proj}", "{rank: 16, alpha: 32, targets: []}",
+                      "{rank: 16, alpha: 32, targets: [1]}", "{rank: 16, alpha: 32, targets: ['q, v']}",
+                      "{rank: 16, alpha: 32}", "{rank: 16, alpha: 32, targets: all, dropout: 0.1}"),
     "training.epochs": (".inf", ".nan", "0", "-1", "1e300", "'12'", "true", "null"),
     "training.batch_size": (HUGE, "0", "-16", "16.0", "'16'", "1501"),
     "training.learning_rate": ("0", "1", "-1e-3", ".nan", "'2e-5'", "2e-5x"),
@@ -110,6 +117,7 @@ VALUES = {
     "sample_traces.precision": ("fp32", "32"),
     "score_initial.token_logps": ("'no'", "0", "null"),
     "score_posterior.token_logps": ("1",),
+    "score_initial.precision": ("auto", "bf16"),
     "sample_answers.samples": ("0", HUGE, "10001", "'4'"),
     "sample_answers.max_tokens": ("-1",),
     "likelihood_acc.seed": ("-1", HUGE),
@@ -119,7 +127,7 @@ VALUES = {
     "build_final.selection": ("all", "null"),
     "build_final.mix": ("'yes'", "0"),
     "evaluate.models": ("[]", "{}", "null", "final", "[final, final]", "[../final]", "[.hidden]", "['']", "[1]",
-                        "[sft]"),
+                        "[mine]"),
     "evaluate.benchmarks": ("[]", "{}", "null", "[math.500]", "[miniature_test, miniature_test]", "[a/b]"),
     "evaluate.samples": ("{}", "8", "null", "{miniature_test: 0}", "{miniature_test: true}", "{miniature_test: '8'}",
                          "{miniature_test: 8, math: 1}", f"{{miniature_test: {HUGE}}}"),
@@ -159,12 +167,20 @@ PARAMS = {
     "an unknown entry of an entry": (changed("{size: all,", "{size: all, n: 3,"), "subsets.final.n = 3"),
     "an unknown entry of a benchmark": (changed("miniature_dev: {q", "miniature_dev: {n: 1, q"), "miniature_dev.n = 1"),
     "a shared entry inside a section": (changed("  ratio:", "  K: 3\n  ratio:"), "weigh.K: K stands at the top level"),
+    "a baseline that is evaluated and not trained": (
+        changed("models: [initial, final]", "models: [initial, sft, final]"),
+        "evaluate.models names sft, but baselines does not; add it: -S 'baselines=[sft]'"),
     "an override of no training": (changed("train_final: {}", "train_final: {epoch: 3}"), "train_final.epoch = 3"),
     "a bad override": (changed("train_initial: {}", "train_initial: {epochs: .inf}"), "train_initial.epochs = inf"),
     "an override beyond the questions": (changed("train_final: {}", "train_final: {batch_size: 9999}"),
                                          "train_final.batch_size = 9999 is more than the 1500 questions"),
     "a benchmark nobody has": (changed("  miniature_dev: {q", "  miniature_tset: {q").replace("miniature_dev: 8, ", ""),
                                "benchmark.miniature_tset: no such benchmark"),
+    "a generator nobody has": (
+        changed("  miniature_dev: {questions: 300, programs: 0.2, seed: 0}",
+                "  gym_sums: {generator: sums, split: test, questions: 9, config: {}, seed: 0}").replace(
+            "miniature_dev: 8, ", ""),
+        "benchmark.gym_sums.generator = 'sums': reasoning_gym has no such generator"),
     "no benchmark at all": (re.sub(r"\n  miniature_\w+: {q.*", "", changed("benchmark:   ", "benchmark: {}  ")).replace(
         "miniature_dev: 8, ", ""), "benchmark.miniature_test is missing"),
     "a section that is missing": (changed("\nlikelihood_acc:\n  seed: 0  ", "\n"), "missing likelihood_acc"),
@@ -327,7 +343,6 @@ MACHINE = {
     "threads: true": "machine.yaml: threads = True",
     "threads: '2'": "machine.yaml: threads = '2'",
     "threads: 2.0": "machine.yaml: threads = 2.0",
-    "threads:": "machine.yaml: threads = None",
     "threads: [2]": "machine.yaml: threads = [2]",
     "threads: 1\nthreads: 2": "machine.yaml: line 2: not YAML: found duplicate key",
     "threads: 2\n\tshard_rows: 3": "machine.yaml: line 2: not YAML",
@@ -390,7 +405,7 @@ def test_a_model_that_is_taken_and_not_trained_has_no_batch_to_lay_out(project):
 def test_a_machine_file_without_entries_is_as_good_as_none(project, text):
     (project / "machine.yaml").write_text(text)
     assert _check.errors() == []
-    assert _settings.machine().threads == 1
+    assert _settings.machine().threads is None
 
 
 PROMPTS = {
@@ -431,9 +446,9 @@ def test_a_message_of_another_library_is_one_line_of_bounded_length():
 
 
 def test_what_a_model_needs_and_has_not_is_found_before_it_is_evaluated(project):
-    (project / "params.yaml").write_text(changed("models: [initial, final]", "models: [initial, sft]"))
-    assert_one_line("params.yaml: evaluate.models: 'sft': there is no folder models/sft")
-    (project / "models" / "sft").mkdir(parents=True)
+    (project / "params.yaml").write_text(changed("models: [initial, final]", "models: [initial, mine]"))
+    assert_one_line("params.yaml: evaluate.models: 'mine': there is no folder models/mine")
+    (project / "models" / "mine").mkdir(parents=True)
     assert _check.errors() == []
 
 

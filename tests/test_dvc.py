@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from vr.execution import code
-from vr.settings import params
+from vr.settings import params, training
 
 ROOT = Path(__file__).parent.parent
 # Every stage uses these, and they have no say in what is computed (DVC itself tracks the values of parameters).
@@ -17,6 +17,7 @@ PLUMBING = (
     *("vr/__init__.py", "vr/settings/", "vr/execution/", "vr/engines/__init__.py"),
     *("vr/method/__init__.py", "vr/sources/__init__.py"),
 )
+MODULES = {"vr.settings.params": params, "vr.settings.training": training}
 FILES = ("dvc.yaml", "stages/dvc.yaml")
 STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage)
@@ -52,9 +53,9 @@ def test_a_stage_depends_on_the_code_that_it_reaches_and_on_no_other(name: str) 
 def test_a_stage_depends_on_the_params_that_it_reads_and_on_no_other(name: str) -> None:
     stage = STAGES[name]
     classes = [
-        getattr(params, alias.name)
+        getattr(MODULES[node.module], alias.name)
         for node in ast.walk(ast.parse(script_of(stage).read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module == "vr.settings.params"
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES
         for alias in node.names
     ]
     needed = {key for cls in classes for key in cls.keys(*ITEMS_NAME_ENTRIES.get(name, ()))}

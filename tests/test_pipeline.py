@@ -44,6 +44,7 @@ def test_acc_runs_from_the_base_model_to_the_measured_final_model(workspace):
     assert metrics["final"]["ci_low"] <= metrics["final"]["avg_at_n"] <= metrics["final"]["ci_high"]
     assert set(metrics["final"]["pass_at_k"]) == {"1", "2"}
     assert sorted(p.name for p in (workspace.path / "models").iterdir()) == ["base", "final", "initial", "posterior"]
+    assert not (workspace.path / "data" / "baselines").exists()  # nobody asked for one
 
 
 def test_both_models_scored_the_same_tokens_of_each_trace(workspace):
@@ -86,9 +87,13 @@ def test_a_second_repro_runs_nothing(workspace):
     assert workspace.stages_run("dvc", "repro") == set()
 
 
+def test_no_stage_that_nobody_asked_for_is_named_as_never_run(workspace):
+    assert "up to date" in workspace.run("dvc", "status")
+
+
 def test_the_plots_are_drawn_from_the_run(workspace):
     workspace.run("python", "-m", "vr.report.plots_page", ".dvc/tmp/plots_page.html")
-    workspace.run("dvc", "plots", "show", "--out", "dvc_plots")
+    assert "failed" not in workspace.run("dvc", "plots", "show", "--out", "dvc_plots")
     html = (workspace.path / "dvc_plots" / "index.html").read_text()
     for title in (
         "Loss of every step of the three trainings",
@@ -131,6 +136,34 @@ def test_a_further_benchmark_runs_only_its_own_evaluations_and_the_report(worksp
 def test_an_untrained_model_is_evaluated_on_demand(workspace):
     ran = workspace.stages_run("dvc", "exp", "run", "-S", "evaluate.models=[base,initial,final]")
     assert ran == {"evaluate@base-miniature_test", "evaluate@base-miniature_dev", "report"}
+
+
+def test_the_baseline_is_trained_on_demand_in_as_many_steps_as_the_final_model(workspace):
+    changes = ("-S", "baselines=[sft]", "-S", "evaluate.models=[initial,sft,final]")
+    ran = workspace.stages_run("dvc", "exp", "run", *changes)
+    assert ran == {
+        "build_baseline@sft", "train_baseline@sft", "evaluate@sft-miniature_test", "evaluate@sft-miniature_dev",
+        "report",
+    }  # fmt: skip
+    assert "up to date" in workspace.run("dvc", "status")
+    rows = workspace.table("baselines/sft.parquet", schemas.Final)
+    assert rows.height == 64 * 2  # as final has, with one trace and the original row of each question
+    assert rows.select(rows["origin"].cast(pl.String), "weight").unique().rows() == [("original", 1.0)]
+    final, sft = (pl.read_csv(workspace.path / "plots" / f"train_{name}.csv") for name in ("final", "sft"))
+    assert sft["step"].equals(final["step"])
+    assert sft["loss"][-1] < sft["loss"][0]
+    assert set(json.loads((workspace.path / "metrics.json").read_text())["miniature_test"]) >= {"initial", "sft"}
+
+
+def test_the_curve_of_a_baseline_is_drawn_by_name(workspace):
+    curve = "plots/train_sft.csv"
+    assert "failed" not in workspace.run("dvc", "plots", "show", curve, "-x", "step", "-y", "loss", "-o", "dvc_plots")
+    assert curve in (workspace.path / "dvc_plots" / "index.html").read_text()
+
+
+def test_another_k_makes_the_rows_of_the_baseline_anew_and_trains_nothing_where_they_are_the_same(workspace):
+    ran = workspace.stages_run("dvc", "exp", "run", "stages/dvc.yaml:train_baseline@sft", "-S", "K=1")
+    assert ran == {"build_baseline@sft"}
 
 
 def test_an_experiment_in_a_folder_of_its_own_uses_the_machine_yaml_of_the_project(workspace):

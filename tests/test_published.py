@@ -11,7 +11,7 @@ from pipeline_workspace import Workspace
 from test_stages import PROBLEM, save
 from tiny_models import RECIPE, make_model
 
-from stages import evaluate, train_final, train_initial, train_posterior
+from stages import evaluate, train_baseline, train_final, train_initial, train_posterior
 from stages._run import Out
 from vr.engines.training import trainer
 from vr.renderers.tokenizer import decode, load_tokenizer
@@ -19,7 +19,12 @@ from vr.tables import schemas
 
 NOWHERE = (Path("none"), Path("none"))
 WRITTEN = (Out(Path("model")), Out(Path("model.csv")), Out(Path("curves.csv")))
-STAGES = {"initial": train_initial.main, "posterior": train_posterior.main, "final": train_final.main}
+STAGES = {
+    "initial": train_initial.main,
+    "posterior": train_posterior.main,
+    "final": train_final.main,
+    "baseline": train_baseline.main,
+}
 """Each training; its arguments are two tables, the base model, a prompt, and what it writes."""
 
 

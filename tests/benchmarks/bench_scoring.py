@@ -123,13 +123,13 @@ def measure(
     """Times of all ways on the same examples; ours also with other token budgets."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     begin = time.process_time()
-    forward.load(folder, "cpu", threads)
+    forward.load(folder, "float32", "cpu", threads)
     load_s = time.process_time() - begin
-    batches = prepared(examples, scorer.token_budget(Machine()))
+    batches = prepared(examples, scorer.token_budget(Machine(), 0))
     with ExitStack() as stack:
         ways: dict[str, Way] = {}
         for name, budget in {"ours": None, **{f"ours, score_tokens {budget}": budget for budget in budgets}}.items():
-            score = stack.enter_context(scorer.scorer(folder, Machine(threads=threads, score_tokens=budget)))
+            score = stack.enter_context(scorer.scorer(folder, "float32", Machine(threads=threads, score_tokens=budget)))
             score(examples[:1], False)  # loads the model
             ways[name] = partial(score, examples, False)
         ways |= {"reference": partial(reference, model, examples), "forward": partial(forward_only, model, batches)}
@@ -160,7 +160,7 @@ def extra_memory(folder: Path, way: str, threads: int) -> int:
     (example,) = make_examples(1, STAND_IN["vocabulary"], LONG, LONG)
     start = [Example(example.ids[:20], 1, (1, 10), (11, 20))]
     model = None if way == "ours" else AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    with scorer.scorer(folder, Machine(threads=threads)) as score:
+    with scorer.scorer(folder, "float32", Machine(threads=threads)) as score:
 
         def work(examples: Sequence[Example]) -> Any:
             return reference(model, examples) if model else score(examples, False)

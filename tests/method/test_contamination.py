@@ -6,7 +6,7 @@ import pytest
 
 from vr.method.contamination import Overlap, in_words, overlaps
 from vr.sources.benchmarks import CATALOGUE
-from vr.sources.wordings import FUNCTION_BODY, IN_A_BOX, INSTRUCTIONS, STDIN
+from vr.sources.wordings import AS_A_NUMBER, FUNCTION_BODY, IN_A_BOX, INSTRUCTIONS, STDIN
 
 THIRTEEN = "one two three four five six seven eight nine ten eleven twelve thirteen"
 TWELVE = THIRTEEN.removesuffix(" thirteen")
@@ -49,6 +49,11 @@ def test_a_question_equal_to_one_of_thirteen_words_or_more_counts_in_both() -> N
 def test_a_shared_instruction_is_no_overlap(instruction: str) -> None:
     training, held_out = f"{instruction}Add two numbers a and b.", f"{instruction}Sort the list of names."
     assert overlap([training], [held_out]) == Overlap(1, equal=0, overlapping=0)
+
+
+def test_an_instruction_after_the_question_is_no_overlap_either() -> None:
+    training, held_out = f"How many apples has he in total? {AS_A_NUMBER}", f"What do they cost in total? {AS_A_NUMBER}"
+    assert overlap([IN_A_BOX + training], [IN_A_BOX + held_out]) == Overlap(1, equal=0, overlapping=0)
 
 
 @pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE)

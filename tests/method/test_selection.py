@@ -9,7 +9,7 @@ from tiny_models import MARKERS, make_tokenizer
 from vr.method import selection
 from vr.renderers import markers
 from vr.renderers.renderer import Renderer, Wording
-from vr.settings.params import BuildFinal
+from vr.settings.params import BuildBaseline, BuildFinal
 from vr.tables import parquet, schemas
 from vr.tables.keys import ByProblem
 
@@ -184,6 +184,37 @@ def test_a_block_of_which_every_question_falls_back_has_its_own_rows_alone(build
     assert rows.select("problem_id", "row", "origin").rows() == [
         ("a", 0, "fallback"), ("a", 1, "original"), ("b", 0, "fallback"), ("b", 1, "original"),
     ]  # fmt: skip
+
+
+def own_rows(selection_: str, mix: bool, *names: str, K: int = 2) -> pl.DataFrame:
+    settings_ = BuildBaseline(K=K, selection=selection_, mix=mix)
+    return pl.concat(selection.build_sft([problems(*names)], Letters("B"), settings_))
+
+
+@pytest.mark.parametrize(
+    ("selection_", "mix", "rows"),
+    [
+        ("best", False, [("b", 0), ("a", 0)]),
+        ("best", True, [("b", 0), ("b", 1), ("a", 0), ("a", 1)]),
+        ("weighted", False, [("b", 0), ("b", 1), ("a", 0), ("a", 1)]),
+        ("weighted", True, [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1), ("a", 2)]),
+    ],
+)
+def test_the_baseline_has_the_own_row_where_the_final_set_has_any(build, selection_, mix, rows, monkeypatch):
+    monkeypatch.setattr(selection, "_QUESTIONS_AT_ONCE", 1)
+    found = own_rows(selection_, mix, "b", "a")
+    assert found.select("problem_id", "row").rows() == rows
+    final = build({"b": [0.0, 0.0], "a": [0.2, 0.8]}, selection_=selection_, mix=mix)
+    assert final.select("problem_id", "row").rows() == rows
+    (common,) = found.select("origin", "seed", "weight", "trace_ids", "answer_ids", "text").unique().rows()
+    assert common == (
+        "original", None, 1.0, encode("own<|end_of_thought|>"), encode("7<|end_of_solution|>"), OWN
+    )  # fmt: skip
+
+
+def test_the_baseline_of_a_larger_k_is_the_same_where_one_trace_is_chosen():
+    assert own_rows("best", True, "a", K=2).equals(own_rows("best", True, "a", K=8))
+    assert own_rows("weighted", False, "a", K=8).height == 8
 
 
 def test_a_question_that_was_not_weighed_is_an_error():

@@ -50,6 +50,15 @@ def test_the_gain_is_there_only_on_benchmarks_that_both_models_were_evaluated_on
     found = metrics.headlines(both | {("final", "c"): evals({"a": [RIGHT]})}, settings(1))
     assert "final_minus_initial" in found["b"]
     assert "final_minus_initial" not in found["c"]
+    assert "final_minus_sft" not in found["b"]
+
+
+def test_the_final_model_is_compared_with_a_baseline_question_by_question():
+    final, sft = evals({"a": [RIGHT, RIGHT], "b": [RIGHT, WRONG]}), evals({"a": [RIGHT, WRONG], "b": [WRONG, WRONG]})
+    found = metrics.headlines({("sft", "x"): sft, ("final", "x"): final}, settings(1))["x"]
+    assert list(found) == ["sft", "final", "final_minus_sft"]
+    assert found["final_minus_sft"]["avg_at_n"] == 0.5  # of a 1 - 1/2, of b 1/2 - 0
+    assert "| final minus sft | +50.0 |" in results_table.markdown({"x": found})
 
 
 def test_details_hold_the_scores_of_each_kind_and_what_was_not_judged():

@@ -10,13 +10,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import _settings
-from vr.settings import params, sources
+from vr.settings import params, sources, training
 
 RECIPE = Path(__file__).parents[2] / "vr" / "recipes" / "miniature.yaml"
 TEXT = RECIPE.read_text(encoding="utf-8")
 DOCUMENT = YAML(typ="safe", pure=True).load(TEXT)
 READERS = [(cls, name) for cls in params.Params.sections() for name in cls.names(DOCUMENT)]
-OVERRIDES = {"train_initial", "train_posterior", "train_final"}
+OVERRIDES = {"train_initial", "train_posterior", "train_final", "train_baseline"}
 OPEN = {"benchmark", "evaluate.samples"}
 """Sections in which any name may stand."""
 
@@ -92,7 +92,8 @@ def test_every_field_of_every_class_stands_in_the_recipe():
 
 def test_no_field_has_a_default_and_only_the_sources_that_nobody_names_may_be_left_out():
     entries_of_sources = [getattr(sources, name) for name in ("Miniature", "BespokeStratos", "Gsm8k", "Gym", "Table")]
-    kinds = [*params.Params.sections(), *params.Benchmark.__subclasses__(), params.FinalSubset, *entries_of_sources]
+    inner = [params.FinalSubset, training.Lora, *entries_of_sources]
+    kinds = [*params.Params.sections(), *params.Benchmark.__subclasses__(), *inner]
     optional = [
         f"{cls.__name__}.{name}" for cls in kinds for name, field in cls.model_fields.items() if not field.is_required()
     ]
@@ -138,15 +139,24 @@ def test_every_entry_is_read(section):
         (params.Weigh, "weigh.ratio", True, "params.yaml: weigh.ratio = True"),
         (params.Weigh, "weigh.colour", 1, "params.yaml: weigh.colour = 1: Extra inputs"),
         (params.Weigh, "weigh.K", 3, "params.yaml: weigh.K: K stands at the top level alone"),
-        (params.TrainFinal, "training.learning_rate", -1, "params.yaml: training.learning_rate = -1"),
-        (params.TrainFinal, "train_final.learning_rate", -1, "params.yaml: train_final.learning_rate = -1"),
-        (params.TrainFinal, "train_final.normalizer", "mean", "params.yaml: train_final.normalizer = 'mean'"),
-        (params.TrainPosterior, "train_posterior.foo", 1, "params.yaml: train_posterior.foo = 1: Extra inputs"),
-        (params.TrainPosterior, "training.foo", 1, "params.yaml: training.foo = 1: Extra inputs"),
+        (training.TrainFinal, "training.learning_rate", -1, "params.yaml: training.learning_rate = -1"),
+        (training.TrainFinal, "train_final.learning_rate", -1, "params.yaml: train_final.learning_rate = -1"),
+        (training.TrainFinal, "train_final.normalizer", "mean", "params.yaml: train_final.normalizer = 'mean'"),
+        (training.TrainFinal, "training.method", "LoRA", "params.yaml: training.method = 'LoRA'.*'full' or 'lora'"),
+        (training.TrainFinal, "training.lora.rank", 0, "params.yaml: training.lora.rank = 0: .* greater than 0"),
+        (training.TrainFinal, "training.lora.alpha", 0.5, "params.yaml: training.lora.alpha = 0.5: .* integer"),
+        (training.TrainFinal, "training.lora.targets", [], r"training.lora.targets = \[\]: should be `all` or a list"),
+        (training.TrainFinal, "training.lora.targets", ["a,b"], r"training.lora.targets = \['a,b'\]: should be `all`"),
+        (training.TrainFinal, "training.lora.targets", "q_proj", "targets = 'q_proj': should be `all` or a list of n"),
+        (training.TrainFinal, "train_final.lora", {"rank": 4, "alpha": 8}, "train_final.lora.targets: Field required"),
+        (training.TrainPosterior, "train_posterior.foo", 1, "params.yaml: train_posterior.foo = 1: Extra inputs"),
+        (training.TrainPosterior, "training.foo", 1, "params.yaml: training.foo = 1: Extra inputs"),
         (params.SampleTraces, "hint", "none", "params.yaml: hint = 'none'.*'solution' or 'answer'"),
         (params.SampleTraces, "sample_traces.top_p", 0, "params.yaml: sample_traces.top_p = 0"),
         (params.SampleAnswers, "sample_answers.precision", "bf16", "sample_answers.precision = 'bf16'"),
         (params.Shared, "proposal", "prior", "params.yaml: proposal = 'prior'.*'posterior' or 'initial'"),
+        (params.Shared, "baselines", ["rft"], r"params.yaml: baselines.0 = 'rft': Input should be 'sft'"),
+        (params.Shared, "baselines", ["sft", "sft"], r"baselines = \['sft', 'sft'\]: 'sft' may stand there once"),
         (params.Shared, "prompts", "", "params.yaml: prompts = ''"),
         (params.Evaluate, "evaluate.models", ["../best"], r"params.yaml: evaluate.models.0 = '../best'"),
         (params.Evaluate, "evaluate.models", ["a", "a"], r"evaluate.models = \['a', 'a'\]: 'a' may stand there once"),
@@ -167,10 +177,15 @@ def test_a_bad_value_is_refused_by_name(cls, entry, value, message):
         cls.read(changed(entry, value))
 
 
+GYM_BENCHMARK = {
+    "generator": "gsm_symbolic", "split": "known", "questions": 5, "config": {"difficulty": 1.0}, "seed": 3,
+}  # fmt: skip
+
+
 def test_a_benchmark_is_read_by_its_name():
     entries = {
         "miniature_dev": {"questions": 5, "programs": 0.5, "seed": 3},
-        "gym_gsm_symbolic": {"questions": 5, "config": {"difficulty": 1.0}, "seed": 3},
+        "gym_words": GYM_BENCHMARK,
         "math500": {"questions": "all", "size": "published", "official": False, "seed": 3},
     }
     kinds = (params.MiniatureBenchmark, params.GymBenchmark, params.HubBenchmark)
@@ -186,12 +201,16 @@ def test_a_benchmark_is_read_by_its_name():
     ("name", "entry", "message"),
     [
         ("miniature_dev", {"questions": 0, "programs": 0, "seed": 0}, r"benchmark.miniature_dev.questions = 0"),
-        ("gym_chain_sum", {"questions": "all", "config": {}, "seed": 0}, "benchmark.gym_chain_sum.questions = 'all'"),
+        ("gym_words", GYM_BENCHMARK | {"questions": "all"}, "params.yaml: benchmark.gym_words.questions = 'all'"),
+        ("gym_words", GYM_BENCHMARK | {"split": "train"}, "gym_words.split = 'train': .* 'dev', 'test' or 'known'"),
+        ("gym_words", GYM_BENCHMARK | {"generator": ""}, "params.yaml: benchmark.gym_words.generator = ''"),
+        ("gym_gsm_symbolic", {"questions": 5, "config": {}, "seed": 0},
+         "benchmark.gym_gsm_symbolic.generator: Field required\nparams.yaml: benchmark.gym_gsm_symbolic.split: Field"),
         ("math500", {"questions": 0, "size": "any", "official": True, "seed": 0}, "benchmark.math500.questions = 0"),
         ("math500", {"questions": 9, "size": 9, "official": True, "seed": 0}, "size = 9: .*'published' or 'any'"),
         ("math500", {"questions": 9, "programs": 0.2, "seed": 0}, "benchmark.math500.size: Field required"),
     ],
-)
+)  # fmt: skip
 def test_a_benchmark_has_the_entries_of_its_kind_alone(name, entry, message):
     with pytest.raises(ValueError, match=message):
         params.Benchmark.read(changed(f"benchmark.{name}", entry), name)
@@ -258,10 +277,12 @@ def test_a_published_model_is_read_by_its_name():
 
 def test_an_entry_of_a_trainings_own_section_wins_and_the_shared_one_holds_without_it():
     # miniature.yaml: training.warmup_ratio 0.1; train_posterior.warmup_ratio 0.05
-    assert params.TrainInitial.read(DOCUMENT).warmup_ratio == 0.1
-    assert params.TrainPosterior.read(DOCUMENT).warmup_ratio == 0.05
-    assert params.TrainPosterior.read(without("train_posterior.warmup_ratio")).warmup_ratio == 0.1
-    assert params.TrainFinal.read(changed("train_final.epochs", 2)).epochs == 2
+    assert training.TrainInitial.read(DOCUMENT).warmup_ratio == 0.1
+    assert training.TrainPosterior.read(DOCUMENT).warmup_ratio == 0.05
+    assert training.TrainPosterior.read(without("train_posterior.warmup_ratio")).warmup_ratio == 0.1
+    assert training.TrainFinal.read(changed("train_final.epochs", 2)).epochs == 2
+    small = {"rank": 4, "alpha": 8, "targets": ["q_proj"]}
+    assert training.TrainFinal.read(changed("train_final.lora", small)).lora == training.Lora(**small)
 
 
 def test_the_final_subset_is_all_or_a_number_and_may_be_kept_from_the_others():
@@ -270,13 +291,23 @@ def test_the_final_subset_is_all_or_a_number_and_may_be_kept_from_the_others():
     assert params.Subsets.read(document).final == params.FinalSubset(size=1000, seed=1)
 
 
+@pytest.mark.parametrize(
+    ("selection", "mix", "rows"),
+    [("best", False, 1), ("best", True, 2), ("weighted", False, 3), ("weighted", True, 4)],
+)
+def test_a_question_has_one_row_or_k_and_one_more_with_mix(selection, mix, rows):
+    document = DOCUMENT | {"K": 3, "build_final": {"selection": selection, "mix": mix}}
+    assert params.BuildBaseline.read(document).rows_per_question == rows
+
+
 def test_models_are_an_open_list():
     assert params.Evaluate.read(changed("evaluate.models", ["sft", "rft-2", "Qwen3.4B_x"])).models[2] == "Qwen3.4B_x"
 
 
 def test_a_class_names_the_entries_that_its_stage_reads():
     assert params.Weigh.keys() == ("estimator", "seeds", "K", "template", "weigh")
-    assert params.TrainPosterior.keys() == ("hint", "template", "training", "train_posterior")
+    assert training.TrainPosterior.keys() == ("hint", "template", "training", "train_posterior")
+    assert params.BuildBaseline.keys() == ("K", "build_final")
     assert params.Report.keys() == ("report",)
 
 
@@ -304,14 +335,14 @@ def test_a_missing_section_or_entry_is_named():
     with pytest.raises(ValueError, match=r"params.yaml: missing K, weigh"):
         params.Weigh.read({key: value for key, value in DOCUMENT.items() if key not in ("K", "weigh")})
     with pytest.raises(ValueError, match=r"params.yaml: training.batch_size: Field required"):
-        params.TrainFinal.read(without("training.batch_size"))
+        training.TrainFinal.read(without("training.batch_size"))
 
 
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path, monkeypatch):
     # dvc exp run -S training.learning_rate=2e-5 writes 2e-05, which YAML 1.1 readers take for a string
     (tmp_path / "params.yaml").write_text(TEXT.replace("learning_rate: ", "learning_rate: 2e-05 # "))
     monkeypatch.chdir(tmp_path)
-    assert _settings.params(params.TrainFinal).learning_rate == 2e-05
+    assert _settings.params(training.TrainFinal).learning_rate == 2e-05
 
 
 def test_the_check_before_a_run_finds_every_error_once(tmp_path, monkeypatch):

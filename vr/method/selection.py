@@ -3,6 +3,7 @@
     best      the trace with the highest rho of each question (17K setting, with mix)
     weighted  all K traces, each with loss weight rho~_k (1K setting, without mix)
     mix       adds the data set's own row of each question, with weight 1
+    sft       the baseline's: the data set's own row of each question, as often as it has rows in the final set
 
 A question whose rho are all 0 falls back: its own row stands in for its first trace, so every question has the same
 number of rows, and initial and final training take the same number of steps.
@@ -19,7 +20,7 @@ import polars as pl
 from vr.renderers.markers import END_SOLUTION, END_THOUGHT, join_response, split_response
 from vr.renderers.renderer import Renderer
 from vr.renderers.tokenizer import decode
-from vr.settings.params import BuildFinal
+from vr.settings.params import BuildBaseline, BuildFinal
 from vr.tables.ahead import ahead
 from vr.tables.keys import ByProblem
 from vr.tables.schemas import Final, Likelihood, Problems, Traces, Weights
@@ -67,6 +68,25 @@ def build(
 
     # Texts are encoded in one thread, traces read in a second, the caller writes.
     return ahead(map(rows_of, ahead(_references(block, renderer) for block in _blocks(problems))))
+
+
+def build_sft(
+    problems: Iterable[dy.DataFrame[Problems]], renderer: Renderer, settings: BuildBaseline
+) -> Iterator[pl.DataFrame]:
+    """schemas.Final in blocks, for the baseline `sft`: of each question its own row, `rows_per_question` times.
+
+    A question's rows stand together; training shuffles all rows in each epoch, so two of them are in one step by chance
+    alone. Keys and their order are those of `build`: with one seed, each step has the same questions in both trainings.
+
+    Args:
+        problems: as for `build`.
+    """
+    rows = pl.DataFrame({"row": range(settings.rows_per_question)}, schema={"row": pl.Int32})
+    for frame in problems:
+        for block in frame.iter_slices(_QUESTIONS_AT_ONCE):
+            places = block.select("problem_id", origin=pl.lit("original"))
+            places = places.join(rows, how="cross", maintain_order="left_right")
+            yield _own_rows(places, _references(block, renderer))
 
 
 def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:
@@ -154,7 +174,7 @@ def _own_places(selected: pl.DataFrame, *, mix: bool) -> pl.DataFrame:
 def _own_rows(places: pl.DataFrame, references: pl.DataFrame) -> pl.DataFrame:
     """The data set's own rows at these places."""
     return (
-        places.join(references, on="problem_id")
+        places.join(references, on="problem_id", maintain_order="left")
         .rename({"own_trace_ids": "trace_ids", "own_answer_ids": "answer_ids", "solution": "text"})
         .with_columns(seed=pl.lit(None, dtype=pl.Int32), weight=pl.lit(1.0))
         .select(Final.column_names())

@@ -119,6 +119,15 @@ def require_fit(model: str | Path) -> None:
         load_model(model, device_map="meta")
 
 
+def weight_bytes(model: str | Path) -> int:
+    """Bytes of a model's files of weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `require_model`.
+    """
+    return sum(file.stat().st_size for file in _weight_files(Path(model)))
+
+
 def vocabulary(model: str | Path) -> int:
     """How many token ids the model knows: 0 to one less. The tokenizer may have fewer tokens.
 

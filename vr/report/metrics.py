@@ -16,6 +16,7 @@ import polars as pl
 from vr.method import evaluation
 from vr.method.contamination import Overlaps
 from vr.settings.params import Report
+from vr.settings.ranges import BASELINES
 from vr.tables.schemas import Evals
 from vr.tables.vocabulary import JUDGED
 
@@ -23,6 +24,8 @@ EvalsOf = Mapping[tuple[str, str], dy.DataFrame[Evals]]
 """The evaluation of each (model, benchmark)."""
 Headlines = dict[str, dict[str, dict[str, Any]]]
 """`<benchmark>.<model>` and their numbers."""
+_COMPARED = ("initial", *BASELINES)
+"""Models that the final one is compared with."""
 OfBenchmarks = dict[str, dict[str, Any]]
 """What is known of each benchmark whichever model answers."""
 
@@ -46,10 +49,10 @@ def require_judged(evals: dy.DataFrame[Evals], name: str) -> None:
 
 
 def headlines(evals: EvalsOf, settings: Report) -> Headlines:
-    """`<benchmark>.<model>`: avg_at_n, ci_low, ci_high, n, questions, pass_at_k; and `final_minus_initial`.
+    """`<benchmark>.<model>`: avg_at_n, ci_low, ci_high, n, questions, pass_at_k; and `final_minus_<other>`.
 
     Where answers are not judged also avg_at_n_at_least and avg_at_n_at_most: Avg@n whatever their verdicts would be.
-    The difference is there for each benchmark on which the models `final` and `initial` were both evaluated.
+    The differences, by question, are to pi_0 and to the baselines, where they were evaluated beside `final`.
     """
     questions = {key: evaluation.per_question(frame) for key, frame in evals.items()}
     resampling = {"bootstrap": settings.bootstrap, "seed": settings.seed}
@@ -58,9 +61,10 @@ def headlines(evals: EvalsOf, settings: Report) -> Headlines:
         entry = evaluation.headline(of_model, pass_at=settings.pass_at, **resampling)
         found.setdefault(benchmark, {})[model] = entry
     for benchmark, models in found.items():
-        if {"final", "initial"} <= models.keys():
-            final, initial = (questions[model, benchmark] for model in ("final", "initial"))
-            models["final_minus_initial"] = evaluation.difference(final, initial, **resampling)
+        for other in _COMPARED if "final" in models else ():
+            if other in models:
+                final, compared = questions["final", benchmark], questions[other, benchmark]
+                models[f"final_minus_{other}"] = evaluation.difference(final, compared, **resampling)
     return found
 
 

@@ -25,7 +25,7 @@ def _row(benchmark: str, model: str, entry: Mapping[str, Any]) -> tuple[str, ...
     questions = str(entry["questions"])
     if "avg_at_n" not in entry:
         return benchmark, model, "not judged", "", "", questions, "", ""
-    sign = "+" if model == "final_minus_initial" else ""
+    sign = "+" if model.startswith("final_minus_") else ""
     percent = {name: f"{100 * value:{sign}.1f}" for name, value in entry.items() if isinstance(value, float)}
     interval = f"{percent['ci_low']} to {percent['ci_high']}"
     unjudged = f"{percent['avg_at_n_at_least']} to {percent['avg_at_n_at_most']}" if "avg_at_n_at_most" in entry else ""

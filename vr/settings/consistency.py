@@ -18,17 +18,30 @@ from vr.settings.params import (
     ScorePosterior,
     Shared,
     Subsets,
-    Train,
-    TrainFinal,
-    TrainInitial,
-    TrainPosterior,
     Weigh,
 )
-from vr.settings.ranges import ENTRY_NAME
+from vr.settings.ranges import BASELINES, ENTRY_NAME
+from vr.settings.training import Train, TrainBaseline, TrainFinal, TrainInitial, TrainPosterior
 
 Document = Mapping[str, Any]
-MADE_HERE = ("base", "initial", "posterior", "final")
+MADE_HERE = ("base", "initial", "posterior", "final", *BASELINES)
 """The models of the pipeline's own stages: folders of models/."""
+
+
+def errors(document: Document) -> list[str]:
+    """Everything that is wrong in params.yaml, for whichever stage, one line each.
+
+    Args:
+        document: all of params.yaml.
+    """
+    found = dict.fromkeys(Params.unknown(document))  # several stages read a shared entry: it is named once
+    for section in Params.sections():
+        for name in section.names(document):
+            try:
+                section.read(document, *name)
+            except ValueError as error:
+                found.update(dict.fromkeys(str(error).splitlines()))
+    return list(found or dict.fromkeys(contradictions(document)))
 
 
 def contradictions(document: Document) -> list[str]:
@@ -49,6 +62,14 @@ def _benchmarks_have_questions(document: Document) -> Iterator[str]:
                 f"benchmark.{name} is missing, but evaluate.benchmarks or evaluate.samples names it "
                 f"(there are: {there_are})"
             )
+
+
+def _baselines_that_are_evaluated_are_trained(document: Document) -> Iterator[str]:
+    trained = Shared.read(document).baselines
+    for name in Evaluate.read(document).models:
+        if name in BASELINES and name not in trained:
+            with_it = ",".join([*trained, name])
+            yield f"evaluate.models names {name}, but baselines does not; add it: -S 'baselines=[{with_it}]'"
 
 
 def _published_models_have_names_of_their_own(document: Document) -> Iterator[str]:
@@ -78,7 +99,7 @@ def _the_final_subset_is_a_part_of_the_questions(document: Document) -> Iterator
 
 def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
     most = Problems.read(document).at_most
-    trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal)
+    trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
     for training in trainings:
         settings = training.read(document)
         if settings.source is None and most is not None and (size := settings.batch_size) > most:
@@ -98,6 +119,7 @@ def _log_probs_that_are_summed_anew_are_kept(document: Document) -> Iterator[str
 
 _CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     _benchmarks_have_questions,
+    _baselines_that_are_evaluated_are_trained,
     _published_models_have_names_of_their_own,
     _some_k_of_pass_at_k_is_drawn,
     _the_final_subset_is_a_part_of_the_questions,

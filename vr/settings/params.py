@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from vr.settings import training
 from vr.settings.entries import Entries, Params
 from vr.settings.ranges import (
+    Baselines,
     BenchmarkName,
     BenchmarkNames,
     Estimator,
@@ -21,6 +23,7 @@ from vr.settings.ranges import (
     Models,
     NotEmpty,
     Positive,
+    Precision,
     Probability,
     Proposal,
     Questions,
@@ -34,14 +37,14 @@ from vr.settings.ranges import (
 )
 from vr.settings.sources import BespokeStratos, Gsm8k, Gym, Miniature, Table
 
-__all__ = ["Params"]
+__all__ = ["Params", "training"]  # the sections of the trainings are among `Params.sections`, too
 
 
 class Shared(Params):
     """The top-level entries, which several stages read, and dvc.yaml to choose what runs."""
 
     shared: ClassVar[tuple[str, ...]] = (
-        "estimator", "K", "seeds", "proposal", "hint", "template", "posterior_logps", "prompts"
+        "estimator", "K", "seeds", "proposal", "hint", "template", "posterior_logps", "baselines", "prompts"
     )  # fmt: skip
     estimator: Estimator
     """the likelihood term of the weights; the paper's are acc and gml"""
@@ -57,6 +60,8 @@ class Shared(Params):
     """q's wording and markers: A (explanation) or B (thought)"""
     posterior_logps: LogpsFrom
     """where log q of a trace comes from: a pass of the scorer, or vLLM as it drew the trace"""
+    baselines: Baselines
+    """trained for comparison, in as many steps as the final model; `evaluate.models` names them too"""
     prompts: NotEmpty
     """folder of the system prompts; published posteriors need the wording that they were trained on"""
 
@@ -112,7 +117,7 @@ class BenchmarkFolder(Params):
 class Benchmark(Params):
     """One benchmark's held-out questions: the entry of its name in the section `benchmark`.
 
-    The name says of which kind the entry is: miniature_*, gym_* (a generator), or a set of the hub.
+    The name says of which kind the entry is: miniature_*, gym_* (a generator's), or a set of the hub.
     """
 
     section: ClassVar[str] = "benchmark"
@@ -147,8 +152,12 @@ class MiniatureBenchmark(Benchmark):
 
 
 class GymBenchmark(Benchmark):
-    """`gym_<generator>`: questions of a generator of reasoning_gym, which the seed draws."""
+    """`gym_<label>`: questions of a generator of reasoning_gym, which the seed draws (vr/sources/gym.py)."""
 
+    generator: NotEmpty
+    """name of the generator"""
+    split: Literal["dev", "test", "known"]
+    """dev, test: neither templates nor numbers of training questions; known: their templates with other numbers"""
     questions: Questions
     config: dict[str, Any]
     """configuration of the generator"""
@@ -227,67 +236,6 @@ class Published(Params):
         return [(name,) for name in entries] if isinstance(entries, Mapping) else [()]
 
 
-class Train(Params):
-    """Hyper-parameters of one supervised training, by LLaMA-Factory under DeepSpeed (App. C).
-
-    The section `training` holds for all three; an entry of a training's own section wins.
-    """
-
-    defaults: ClassVar[str] = "training"
-    source: NotEmpty | None
-    """a published model, a local directory or a hub id, that is taken instead of training one; null: train"""
-    revision: NotEmpty | None
-    """pinned commit of a hub model"""
-    epochs: Annotated[float, Field(gt=0, le=10_000)]
-    """the paper's: 3, q 10"""
-    batch_size: Positive
-    """questions a step: rows a step are this times the rows a question (2 with mix, K when weighted)"""
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    """the paper's: 1e-5"""
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"]
-    """the paper's: cosine"""
-    warmup_ratio: Probability
-    """the paper's: 0.1, q 0.05"""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)]
-    """the paper's: 0.9"""
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)]
-    """the paper's: 0.999, q 0.95"""
-    adam_epsilon: Annotated[float, Field(gt=0, lt=1)]
-    """the paper's: 1e-8"""
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    """the paper's: 0, q 1e-4"""
-    max_grad_norm: Annotated[float, Field(ge=0)]
-    """the paper's: 1"""
-    cutoff_len: Positive
-    """tokens of a row; what is longer is cut off and counted; the paper's: 16384"""
-    normalizer: Literal["constant", "token_mean"]
-    """constant: Dr. SFT (the paper's); token_mean: plain SFT (Table 10)"""
-    precision: Literal["bf16", "fp32"]
-    """the paper's: bf16"""
-    seed: Seed
-
-
-class TrainInitial(Train):
-    """pi_0."""
-
-    section: ClassVar[str] = "train_initial"
-
-
-class TrainPosterior(Train):
-    """q."""
-
-    section: ClassVar[str] = "train_posterior"
-    shared: ClassVar[tuple[str, ...]] = ("hint", "template")
-    hint: Hint
-    template: Template
-
-
-class TrainFinal(Train):
-    """The final model."""
-
-    section: ClassVar[str] = "train_final"
-
-
 # Traces, their log-probs and answers
 
 
@@ -322,6 +270,8 @@ class ScoreInitial(Params):
     template: Template
     token_logps: bool
     """keep the log-prob of every trace token, not only their sum"""
+    precision: Precision
+    """of the computation up to the logits; sums are float64"""
 
 
 class ScorePosterior(Params):
@@ -334,6 +284,8 @@ class ScorePosterior(Params):
     posterior_logps: LogpsFrom
     token_logps: bool
     """keep the log-prob of every trace token, not only their sum"""
+    precision: Precision
+    """of the computation up to the logits; sums are float64"""
 
 
 class SampleAnswers(Sampling):
@@ -393,17 +345,35 @@ class Weigh(Params):
         return self
 
 
-class BuildFinal(Params):
+class FinalRows(Params):
     """Which rows the final model learns from (App. C.3)."""
+
+    selection: Literal["best", "weighted"]
+    """a question's trace of the highest weight, or all of its traces with their weights"""
+    mix: bool
+    """add the data set's own rows"""
+
+
+class BuildFinal(FinalRows):
+    """The final training set."""
 
     section: ClassVar[str] = "build_final"
     shared: ClassVar[tuple[str, ...]] = ("proposal", "template")
     proposal: Proposal
     template: Template
-    selection: Literal["best", "weighted"]
-    """a question's trace of the highest weight, or all of its traces with their weights"""
-    mix: bool
-    """add the data set's own rows"""
+
+
+class BuildBaseline(FinalRows):
+    """The training set of a baseline, which is as large as the final one."""
+
+    section: ClassVar[str] = "build_final"
+    shared: ClassVar[tuple[str, ...]] = ("K",)
+    K: Positive
+
+    @property
+    def rows_per_question(self) -> int:
+        """Rows of a question in the final training set: 1 or K, and one more with mix."""
+        return (self.K if self.selection == "weighted" else 1) + self.mix
 
 
 # Results

@@ -1,7 +1,8 @@
 """The kinds of values that entries of params.yaml have: words, numbers in a range, names."""
 
+import re
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -19,12 +20,25 @@ def _all_or_a_number(value: Any) -> Any:
     raise ValueError("should be `all` or a number above 0")
 
 
+def _all_or_names(value: Any) -> Any:
+    if value == "all" or (isinstance(value, list) and value and all(_is_name(item) for item in value)):
+        return value
+    raise ValueError("should be `all` or a list of names")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\w+", value) is not None
+
+
 Estimator = Literal["acc", "gml", "l", "uniform"]
 Proposal = Literal["posterior", "initial"]
 Hint = Literal["solution", "answer"]
 Template = Literal["A", "B"]
 LogpsFrom = Literal["scorer", "sampler"]
 Ratio = Literal["per_token", "sum", "none"]
+Baseline = Literal["sft"]
+BASELINES: tuple[str, ...] = get_args(Baseline)
+Precision = Literal["float32", "bfloat16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 """A count, which fits a table's column."""
@@ -36,7 +50,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """What every library takes, and what fits a table's column."""
 NotEmpty = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(without_repeats)]
+Baselines = Annotated[list[Baseline], AfterValidator(without_repeats)]
 Size = Annotated[int | Literal["all"], BeforeValidator(_all_or_a_number)]
+Layers = Annotated[list[str] | Literal["all"], BeforeValidator(_all_or_names)]
+"""Names of a model's layers, without their place."""
 Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """The name of a folder in models/, and a part of a DVC stage's name."""
 ENTRY_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"

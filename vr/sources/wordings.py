@@ -15,5 +15,7 @@ FUNCTION_BODY = (
     "invoking it at the final solution."
 )
 """The same for a program that is called."""
-INSTRUCTIONS = (IN_A_BOX, IN_A_BOX.removesuffix(". "), STDIN, FUNCTION_BODY)
+AS_A_NUMBER = "Give the result as your final answer. Do not include units."
+"""Ends every question of reasoning_gym's gsm_symbolic."""
+INSTRUCTIONS = (IN_A_BOX, IN_A_BOX.removesuffix(". "), STDIN, FUNCTION_BODY, AS_A_NUMBER)
 """What may stand before or after a question and is no part of it; AIME 2025 has the second after it."""

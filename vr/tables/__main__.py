@@ -20,7 +20,7 @@ PLACES: dict[str, type[dy.Schema]] = {
     "verifications/<proposal>/seed=N.parquet": schemas.Verifications,
     "likelihood/<estimator>/<proposal>/seed=N.parquet": schemas.Likelihood,
     "weights.parquet": schemas.Weights,
-    "final.parquet": schemas.Final,
+    "final.parquet, baselines/<baseline>.parquet": schemas.Final,
     "evals/<model>/<benchmark>.parquet": schemas.Evals,
 }
 _HEAD = """\

@@ -196,7 +196,7 @@ class Weights(TraceKey):
 
 
 class Final(ProblemKey):
-    """The rows that the final model learns from."""
+    """The rows that the final model, or a baseline, learns from."""
 
     row = dy.Int32(primary_key=True, min=0, description="which of the problem's rows")
     seed = dy.Int32(nullable=True, description="the trace's seed; null: the data set's own trace")

@@ -29,10 +29,15 @@ def make_examples(count: int, seed: int = 0) -> list[Example]:
 
 
 def score_examples(
-    model: str | Path, examples: Sequence[Example], *, token_logps: bool = True, **machine: Any
+    model: str | Path,
+    examples: Sequence[Example],
+    *,
+    token_logps: bool = True,
+    precision: str = "float32",
+    **machine: Any,
 ) -> list[forward.Score]:
     """One block, scored by a scorer of its own."""
-    with scorer.scorer(model, Machine(**machine)) as score:
+    with scorer.scorer(model, precision, Machine(**machine)) as score:
         return score(examples, token_logps)
 
 

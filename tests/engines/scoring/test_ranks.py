@@ -59,7 +59,7 @@ def test_scores_are_the_same_to_the_last_bit_for_any_number_of_ranks(tiny_model:
     examples = [*make_examples(40), Example([1] * 600, 1, (1, 600))]  # one is too long
     blocks = [examples[:30], examples[30:], [], examples[:1]]  # one batch alone leaves ranks without any
     expected = [score_examples(tiny_model, block, score_tokens=300) for block in blocks]
-    with scorer.scorer(tiny_model, Machine(score_tokens=300, score_ranks=n_ranks)) as score:
+    with scorer.scorer(tiny_model, "float32", Machine(score_tokens=300, score_ranks=n_ranks)) as score:
         assert [score(block, True) for block in blocks] == expected
         assert len(multiprocessing.active_children()) == n_ranks
     assert multiprocessing.active_children() == []
@@ -68,7 +68,7 @@ def test_scores_are_the_same_to_the_last_bit_for_any_number_of_ranks(tiny_model:
 @slow
 def test_a_model_in_parts_gives_the_same_scores(large_model: Path) -> None:
     blocks = [make_examples(31), make_examples(1)]  # the second is one batch: a rank has none
-    with scorer.scorer(large_model, Machine(score_tokens=300, score_ranks=2, score_zero3=True)) as score:
+    with scorer.scorer(large_model, "float32", Machine(score_tokens=300, score_ranks=2, score_zero3=True)) as score:
         for block in blocks:
             expected = score_examples(large_model, block, score_tokens=300)
             for left, right in zip(score(block, True), expected, strict=True):
@@ -83,7 +83,7 @@ def test_a_killed_rank_is_named_at_once_and_leaves_no_process(tiny_model: Path, 
 
     def kill_one_at_work() -> None:
         nonlocal took
-        with scorer.scorer(tiny_model, Machine(score_ranks=2, score_zero3=zero3)) as score:
+        with scorer.scorer(tiny_model, "float32", Machine(score_ranks=2, score_zero3=zero3)) as score:
             score(make_examples(4), False)
             (victim,) = [child for child in multiprocessing.active_children() if child.name == "scoring rank 1"]
             assert victim.pid is not None
@@ -117,7 +117,7 @@ import multiprocessing, sys
 from vr.engines.scoring import ranks
 from vr.renderers.example import Example
 
-with ranks.start(sys.argv[1], int(sys.argv[2]), zero3=False, threads=1) as score_batches:
+with ranks.start(sys.argv[1], "float32", int(sys.argv[2]), zero3=False, threads=1) as score_batches:
     examples = [Example([1] * 500, 1, (1, 500))] * 8
     score_batches([examples], False)
     print(*[child.pid for child in multiprocessing.active_children()], flush=True)

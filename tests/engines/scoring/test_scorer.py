@@ -132,7 +132,7 @@ def test_a_scorer_without_examples_loads_nothing(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, machine: Machine
 ) -> None:
     monkeypatch.setattr(forward, "load", lambda *_: pytest.fail("loaded"))
-    with scorer.scorer(tiny_model, machine) as score:
+    with scorer.scorer(tiny_model, "float32", machine) as score:
         assert score([], False) == []
         assert multiprocessing.active_children() == []
 
@@ -144,7 +144,7 @@ def test_a_scorer_loads_once_and_blocks_do_not_influence_each_other(
     load = forward.load
     monkeypatch.setattr(forward, "load", lambda *given: loads.append(given) or load(*given))
     examples = make_examples(20)
-    with scorer.scorer(tiny_model, Machine()) as score:
+    with scorer.scorer(tiny_model, "float32", Machine()) as score:
         blocks = [score(examples[:7], True), score([], True), score(examples[7:], True)]
     assert len(loads) == 1
     assert blocks == [score_examples(tiny_model, examples[:7]), [], score_examples(tiny_model, examples[7:])]
@@ -173,6 +173,15 @@ def test_more_ranks_than_gpus_are_refused(tiny_model: Path, monkeypatch: pytest.
     monkeypatch.setattr(scorer, "gpus", lambda: 2)
     with pytest.raises(ValueError, match="score_ranks = 3: this machine has 2 GPUs"):
         score_examples(tiny_model, make_examples(1), score_ranks=3)
+
+
+def test_bfloat16_computes_with_eight_bits_and_sums_in_float64(tiny_model: Path) -> None:
+    examples = make_examples(6)
+    exact, rounded = (score_examples(tiny_model, examples, precision=name) for name in ("float32", "bfloat16"))
+    for one, other in zip(exact, rounded, strict=True):
+        assert other.trace_logps != one.trace_logps
+        assert other.trace_logps == pytest.approx(one.trace_logps, abs=0.1)  # logits of up to 10, rounded to 0.4 %
+        assert other.trace_logp_sum == pytest.approx(sum(other.trace_logps or []), abs=1e-9)
 
 
 def test_token_logps_are_left_out_unless_asked_for(tiny_model: Path) -> None:
@@ -218,7 +227,7 @@ def test_a_pickle_beside_weights_of_another_name_is_never_read(tiny_model: Path,
     with pytest.raises(FileNotFoundError, match=r"no model\.safetensors there"):
         score_examples(model, make_examples(1))
     with pytest.raises(ValueError, match=r"cannot load it: .*no file named model\.safetensors"):
-        forward.load(model, "cpu", 1)
+        forward.load(model, "float32", "cpu", 1)
     assert not witness.exists()
 
 
@@ -229,7 +238,7 @@ def test_an_id_that_the_model_does_not_know_is_named_with_its_trace(
     traces = pl.DataFrame({"problem_id": ["good", "bad"], "seed": [3, 4]})
     examples = [Example([1, 2, 310], 1, (1, 3)), Example(ids, 1, (1, 3))]
     with (
-        scorer.scorer(tiny_model, Machine()) as score,
+        scorer.scorer(tiny_model, "float32", Machine()) as score,
         pytest.raises(ValueError, match=rf"^traces: .*'bad', 'seed': 4}}: token id {unknown}, but .* has 311$"),
     ):
         list(scorer.score_traces(score, traces, lambda _: examples, [0, 1], token_logps=False))
@@ -246,7 +255,7 @@ def test_a_damaged_model_is_refused_before_the_first_example(tiny_model: Path, t
     model = damaged(tiny_model, tmp_path / "model", name)
     with (
         pytest.raises((ValueError, FileNotFoundError), match=re.escape(DAMAGED[name][1])),
-        scorer.scorer(model, Machine()),
+        scorer.scorer(model, "float32", Machine()),
     ):
         pytest.fail("the error has to come before the first example")
 
@@ -254,7 +263,7 @@ def test_a_damaged_model_is_refused_before_the_first_example(tiny_model: Path, t
 def test_a_missing_model_is_named() -> None:
     with (
         pytest.raises(FileNotFoundError, match="models/nowhere: no such model"),
-        scorer.scorer("models/nowhere", Machine()),
+        scorer.scorer("models/nowhere", "float32", Machine()),
     ):
         pytest.fail("the error has to come before the first example")
 

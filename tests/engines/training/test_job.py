@@ -71,8 +71,11 @@ def test_the_denominator_is_the_constant_normalizer_of_a_batch_or_left_to_each_s
     stats = TrainingSetStats(12, 4, 0, 90, 7.5, 0.5, 20)
     layout = lay_out(8, Machine(), 0, 1)
     for normalizer, denominator in {"constant": 7.5 * 8 * 0.5, "token_mean": None}.items():
-        path = job.write(tmp_path, tmp_path, params(normalizer=normalizer), stats, layout, save_steps=100)
+        path = job.write(
+            tmp_path, tmp_path, params(normalizer=normalizer), stats, layout, Machine(checkpoint_minutes=2)
+        )
         content = json.loads(path.read_text())
         assert content["denominator"] == denominator
+        assert content["checkpoint_s"] == 120
         assert content["arguments"]["logging_steps"] == 1  # every step is in the curves
         assert content["arguments"]["trust_remote_code"] is False

@@ -1,8 +1,10 @@
 """Layouts reach the global batch exactly, or there is an error with the numbers."""
 
+from pathlib import Path
+
 import pytest
 
-from vr.engines.training.layout import cores, lay_out
+from vr.engines.training.layout import has_bf16, lay_out, most_rows
 from vr.settings.machine import Machine
 
 
@@ -33,11 +35,6 @@ def test_cpu_ranks_are_as_many_as_the_cores_if_they_divide_the_batch_and_have_si
     assert laid_out(96, gpus=4, cores=64) == (4, 1, 24)
 
 
-def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5})
-    assert cores() == 2
-
-
 @pytest.mark.parametrize(
     ("batch", "machine", "numbers"),
     [
@@ -53,6 +50,28 @@ def test_batch_that_cannot_be_reached_is_an_error_with_the_numbers(
         lay_out(batch, Machine(**machine), 0, 1)
 
 
+def test_large_model_takes_as_many_rows_at_once_on_a_cpu_as_fit_in_2048_tokens() -> None:
+    assert [most_rows(100 << 20, cutoff_len) for cutoff_len in (100, 512, 1024, 2049)] == [20, 4, 2, 1]
+    assert most_rows(16 << 20, cutoff_len=2049) == 64  # the size of the miniature at most: its rows are small
+    assert lay_out(32, Machine(), 0, 2, most_rows=3).micro_batch == 2  # 16 rows a rank: 3 does not divide them
+    assert lay_out(32, Machine(train_micro_batch=8), 0, 2, most_rows=3).micro_batch == 8
+
+
 def test_more_ranks_than_gpus_is_an_error() -> None:
     with pytest.raises(ValueError, match="train_ranks = 4: this machine has 2 GPUs"):
         lay_out(8, Machine(train_ranks=4), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "has"),
+    [
+        ("flags\t\t: fpu sse avx512f avx512_bf16 avx512_vnni", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu sse avx512f avx512_vnni", False),
+        ("flags\t\t: fpu sse avx2 f16c", False),
+    ],
+)
+def test_a_processor_has_bf16_if_it_says_so(tmp_path: Path, line: str, has: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\n\nprocessor\t: 1\n{line}\n")
+    assert has_bf16(tmp_path / "cpuinfo") is has

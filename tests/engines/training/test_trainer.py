@@ -7,6 +7,7 @@ import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,13 +21,13 @@ from vr.renderers.training_rows import WeightedExample
 from vr.settings.machine import Machine
 
 
-def trained(rows: Iterator[WeightedExample], base: Path, root: Path) -> trainer.Training:
+def trained(rows: Iterator[WeightedExample], base: Path, root: Path, **changes: Any) -> trainer.Training:
     """A training of `base` to `root/out`."""
     return trainer.train(
         rows,
         base,
         root / "out",
-        params=params(),
+        params=params(**changes),
         rows_per_question=1,
         machine=Machine(),
         work_root=root / "work",
@@ -41,6 +42,17 @@ def test_missing_base_model_is_named_before_any_row_is_read(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError, match="nowhere: no such model"):
         trained(rows(), tmp_path / "nowhere", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_bf16_on_a_processor_without_it_is_slow_and_not_refused(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for has, warnings in ((True, []), (False, ["out: this processor has no instructions for bf16: fp32 is faster"])):
+        monkeypatch.setattr(trainer, "has_bf16", lambda has=has: has)
+        caplog.clear()
+        with pytest.raises(ValueError, match="no rows"):
+            trained(iter([]), tiny_model, tmp_path, precision="bf16")
+        assert [record.message for record in caplog.records if record.levelname == "WARNING"] == warnings
 
 
 @pytest.mark.parametrize("name", ["weights cut at the end", "half a config", "a pickle alone", "no tokenizer"])

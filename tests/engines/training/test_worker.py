@@ -1,105 +1,23 @@
-"""The trained model is the paper's whatever the layout: real trainings of the worker, compared with one another.
-
-They run in processes forked from one that has LLaMA-Factory loaded, which takes seconds a process.
-"""
+"""The trained model is the paper's whatever the layout: real trainings of the worker, compared with one another."""
 
 import json
-import multiprocessing
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import ROOT
+from running import RESUMED, kill_and_resume, make_job, run_jobs
 from trainings import LONG, WEIGHTS, Outcome, load_weights, make_rows, params, run_train
 
-from vr.engines.training import job, trainer
-from vr.engines.training.layout import lay_out
+from vr.engines.training import trainer
 from vr.renderers import markers
 from vr.renderers.tokenizer import decode, encode, load_tokenizer
 from vr.renderers.training_rows import WeightedExample
-from vr.settings.machine import Machine, free_port
-from vr.settings.params import Train
+from vr.settings.training import Train
 
 PARAMS = params()
 TOKEN_MEAN = params(normalizer="token_mean")
 LAYOUTS = ["1x2x4", "2x4x1", "2x2x2"]  # ranks, rows at once, accumulation steps
-RESUMED = {"train_ranks": 2, "train_micro_batch": 2}  # the layout of the run that is killed
-AT_ONCE = 2  # processes
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training, for `serve`."""
-
-    content: dict[str, Any]
-    """the worker's JSON"""
-    ranks: int
-    stock: bool
-    """as LLaMA-Factory does it without this project"""
-
-
-def serve(jobs: list[Job]) -> None:
-    """Run jobs, `AT_ONCE` ranks at the same time, each in a forked process."""
-    from vr.engines.training import worker
-
-    worker.prepare_imports()
-    # Only to save time in every process below.
-    import transformers.models.qwen3.modeling_qwen3  # noqa: F401
-    from llamafactory.train.tuner import run_exp
-
-    running: set[int] = set()
-    for item in sorted(jobs, key=lambda item: item.ranks):
-        while len(running) + item.ranks > AT_ONCE:
-            wait_for_one(running)
-        port = free_port()
-        for rank in range(item.ranks):
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(item.ranks)}
-                    os.environ |= {"LOCAL_WORLD_SIZE": str(item.ranks)}
-                    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-                    if item.stock:
-                        run_exp(item.content["arguments"])
-                    else:
-                        worker.main(item.content)
-                    status = 0
-                except SystemExit as end:
-                    Path(item.content["arguments"]["output_dir"]).with_name("end").write_text(str(end))
-                    status = 0
-                finally:
-                    os._exit(status)
-            running.add(child)
-    while running:
-        wait_for_one(running)
-
-
-def wait_for_one(running: set[int]) -> None:
-    child, status = os.wait()
-    assert status == 0
-    running.remove(child)
-
-
-def with_labels(weighted_set: Path, plain_set: Path) -> None:
-    """The set as stock LLaMA-Factory wants it: it knows no weights."""
-    from datasets import DatasetDict, load_from_disk
-
-    def columns(row: dict[str, Any]) -> dict[str, Any]:
-        ids, start = row["input_ids"], row["trained_from"]
-        return {"attention_mask": [1] * len(ids), "labels": [-100] * start + ids[start:]}
-
-    rows = load_from_disk(str(weighted_set))["train"]
-    DatasetDict({"train": rows.map(columns).select_columns(["input_ids", "attention_mask", "labels"])}).save_to_disk(
-        str(plain_set)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -108,20 +26,9 @@ def trained(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
     tiny_model, root = tiny_models["special"], tmp_path_factory.mktemp("outcomes")
     jobs = []
 
-    def add(
-        name: str, rows: list[WeightedExample], settings: Train = PARAMS, stock: bool = False, **machine: Any
-    ) -> None:
-        folder = root / name
-        folder.mkdir()
-        layout = lay_out(settings.batch_size, Machine(**machine), 0, 1)
-        stats = trainer._prepare_rows(
-            rows, folder, cutoff_len=settings.cutoff_len, multiple_of=settings.batch_size, vocabulary=400
-        )
+    def add(name: str, rows: list[WeightedExample], settings: Train = PARAMS, **how: Any) -> None:
         base = tiny_models["text"] if name == "unbroken" else tiny_model
-        path = job.write(folder, base, settings, stats, layout, save_steps=1000)
-        if stock:
-            with_labels((folder / "rows").rename(folder / "weighted"), folder / "rows")
-        jobs.append(Job(json.loads(path.read_text()), layout.ranks, stock))
+        jobs.append(make_job(root / name, base, rows, settings, **how))
 
     weighted, even = make_rows(tiny_model, WEIGHTS), make_rows(tiny_model, [1.0])
     add("1x8x1", weighted)
@@ -149,14 +56,7 @@ def trained(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
         for normalizer in ("constant", "token_mean"):
             add(f"{name} {normalizer}", rows, params(batch_size=len(rows), epochs=3, normalizer=normalizer))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DS_ACCELERATOR", "cpu")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        server = multiprocessing.get_context("spawn").Process(target=serve, args=(jobs,))
-        server.start()
-        server.join()
-    assert server.exitcode == 0
+    run_jobs(jobs)
     return root
 
 
@@ -247,27 +147,8 @@ def test_a_training_that_diverges_ends_at_once_and_says_at_which_step(trained: P
 @pytest.fixture(scope="module")
 def resumed(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, trainer.Training]:
     """A training whose stage was killed in the middle and then run again: the model and what came back."""
-    import psutil
-
     root = tmp_path_factory.mktemp("resumed")
-    program = f"""
-import sys
-sys.path[:0] = {[str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]!r}
-from pathlib import Path
-from trainings import LONG, run_train
-run_train(Path({str(tiny_models["text"])!r}), Path({str(root)!r}), LONG, checkpoint_steps=7, **{RESUMED!r})
-"""
-    with subprocess.Popen([sys.executable, "-c", program]) as stage:
-        while not list((root / "work").glob("*/*/run/checkpoint-*/complete")):
-            assert stage.poll() is None, "it ended before its first checkpoint"
-            time.sleep(0.01)
-        workers = psutil.Process(stage.pid).children(recursive=True)
-        os.kill(stage.pid, signal.SIGKILL)
-    # Nothing is left that could write into the folder beside the next run.
-    assert workers and not psutil.wait_procs(workers, timeout=20)[1]
-    assert not (root / "models").exists()
-    assert not list((root / "work").glob("*/*/run/trainer_state.json")), "it was not killed in the middle"
-    return root / "models" / "final", run_train(tiny_models["text"], root, LONG, checkpoint_steps=7, **RESUMED)
+    return root / "models" / "final", kill_and_resume(tiny_models["text"], root, {"checkpoint_minutes": 0.02})
 
 
 @pytest.mark.slow
@@ -331,5 +212,5 @@ def test_trained_model_has_learned_its_rows_and_where_they_end(
 def test_two_ranks_under_zero_3_train_the_same_model(
     outcomes: dict[str, Outcome], tiny_model: Path, tmp_path: Path
 ) -> None:
-    result = run_train(tiny_model, tmp_path, 2, train_ranks=2, train_micro_batch=2, zero_stage=3)
+    result = run_train(tiny_model, tmp_path, {"epochs": 2}, train_ranks=2, train_micro_batch=2, zero_stage=3)
     Outcome(result.curves, load_weights(tmp_path / "models" / "final")).assert_close(outcomes["1x8x1"])

@@ -13,7 +13,7 @@ from vr.renderers import markers
 from vr.renderers.renderer import Renderer, Wording, load
 from vr.renderers.training_rows import WeightedExample
 from vr.settings.machine import Machine
-from vr.settings.params import Train
+from vr.settings.training import Train
 
 WORDING = Wording("Add.", "Explain.", "", hint="solution", template="B", proposal="posterior")
 WEIGHTS = [1.0, 0.3, 0.0, 2.0, 0.7]
@@ -65,13 +65,13 @@ def load_weights(folder: Path) -> dict[str, Any]:
     return load_file(folder / "model.safetensors")
 
 
-def run_train(model: Path, root: Path, epochs: int, **machine: Any) -> trainer.Training:
+def run_train(model: Path, root: Path, settings: dict[str, Any], **machine: Any) -> trainer.Training:
     """A whole training of 8 rows a step in processes of its own, to `root/models/final`."""
     return trainer.train(
         iter(make_rows(model, WEIGHTS)),
         model,
         root / "models" / "final",
-        params=params(epochs=epochs, batch_size=4),
+        params=params(**settings | {"batch_size": 4}),
         rows_per_question=2,
         machine=Machine(**machine),
         work_root=root / "work",

@@ -44,7 +44,9 @@ def tables(tmp_path_factory) -> dict[str, pl.DataFrame]:
         for name in benchmarks.CATALOGUE
     }
     made = {
-        "gym_gsm_symbolic": GymBenchmark(questions=QUESTIONS, seed=1, config={}),
+        "gym_gsm_symbolic": GymBenchmark(
+            generator="gsm_symbolic", split="test", questions=QUESTIONS, seed=1, config={}
+        ),
         "miniature_test": MiniatureBenchmark(questions=QUESTIONS, programs=0.2, seed=0),
     }
     return found | {name: benchmarks.load(name, entry, None) for name, entry in made.items()}

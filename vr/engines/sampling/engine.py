@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vr.renderers.model_directory import in_one_line, positions, require_fit, require_model
+from vr.renderers.model_directory import in_one_line, positions, require_fit, require_model, weight_bytes
 from vr.settings.machine import Machine, gpus
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -54,6 +56,13 @@ def _start(model: str | Path, precision: str, machine: Machine) -> Any:
     logging.getLogger("vllm.logging_utils.dump_input").disabled = True  # pages of settings before an error
     if not gpus():
         config.cache_config.kv_cache_memory_bytes = _kv_cache_bytes(config)
+        logger.info(
+            "vLLM on CPU: %s, %s thread(s), up to %d sequences at once, %.2f GiB for keys and values",
+            str(config.model_config.dtype).removeprefix("torch."),
+            os.environ["OMP_NUM_THREADS"],
+            config.scheduler_config.max_num_seqs,
+            config.cache_config.kv_cache_memory_bytes / 2**30,
+        )
     return LLMEngine.from_vllm_config(config, disable_log_stats=True)
 
 
@@ -133,16 +142,17 @@ def _gpu_settings(machine: Machine) -> dict[str, Any]:
 def _cpu_settings(model: str | Path, machine: Machine) -> dict[str, Any]:
     """In one process, with each prefill in one piece (a split one crashes on requests with seeds)."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ["OMP_NUM_THREADS"] = str(machine.threads)  # read by vLLM; torch may have been imported before
+    threads = machine.threads_of(weight_bytes(model))
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by vLLM; torch may have been imported before
     import torch
 
-    if torch.get_num_threads() != machine.threads:
-        torch.set_num_threads(machine.threads)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
     # vLLM compiles the rank that it adds to each log-prob: 17 s and a C++ compiler, of no use to small models.
     torch.compiler.set_stance("force_eager")
     length = positions(model)
     return {
-        "kv_cache_memory_bytes": machine.kv_cache_gib * 2**30,
+        "kv_cache_memory_bytes": machine.kv_cache_bytes,
         "distributed_executor_backend": "uni",
         "enforce_eager": True,
         "enable_chunked_prefill": False,

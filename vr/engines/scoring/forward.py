@@ -62,12 +62,11 @@ def cost(batch: Sequence[Example]) -> int:
     return len(batch) * max(map(length, batch))
 
 
-def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
+def load(model: str | Path, precision: str, device: str, threads: int) -> tuple[Any, Any]:
     """The model without its output projection, and that projection, on a torch device.
 
-    The weights are float32 on a CPU, and in their own precision on a GPU.
-
     Args:
+        precision: float32 | bfloat16, of the weights and of the computation up to the logits.
         threads: compute threads of this process, on a CPU.
 
     Raises:
@@ -77,8 +76,7 @@ def load(model: str | Path, device: str, threads: int) -> tuple[Any, Any]:
 
     if device == "cpu" and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    dtype = torch.float32 if device == "cpu" else "auto"
-    loaded = load_model(model, dtype=dtype).eval().to(device)
+    loaded = load_model(model, dtype=getattr(torch, precision)).eval().to(device)
     return loaded.base_model, loaded.get_output_embeddings()
 
 

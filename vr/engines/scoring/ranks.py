@@ -28,7 +28,7 @@ from typing import Any
 from vr.engines.scoring import forward
 from vr.execution.processes import end_with_parent
 from vr.renderers.example import Example
-from vr.renderers.model_directory import load_config, load_model
+from vr.renderers.model_directory import load_model
 from vr.settings.machine import free_port, gpus
 
 GRACE = 10.0
@@ -51,6 +51,8 @@ class _Role:
     """What a rank has to know at its start."""
 
     model: str
+    precision: str
+    """float32 | bfloat16"""
     index: int
     n_ranks: int
     port: int | None
@@ -61,10 +63,13 @@ class _Role:
 
 
 @contextmanager
-def start(model: str | Path, n_ranks: int, *, zero3: bool, threads: int) -> Iterator[forward.BatchScorer]:
+def start(
+    model: str | Path, precision: str, n_ranks: int, *, zero3: bool, threads: int
+) -> Iterator[forward.BatchScorer]:
     """The function that scores batches in processes that have loaded the model; they end with the block.
 
     Args:
+        precision: float32 | bfloat16, of the computation up to the logits.
         zero3: the ranks share one model in parts.
         threads: compute threads of a rank, on a CPU.
 
@@ -75,7 +80,7 @@ def start(model: str | Path, n_ranks: int, *, zero3: bool, threads: int) -> Iter
     team: list[Rank] = []
     try:
         for index in range(n_ranks):
-            team.append(_start(_Role(str(model), index, n_ranks, port, threads, os.getpid())))
+            team.append(_start(_Role(str(model), precision, index, n_ranks, port, threads, os.getpid())))
         _receive(team)
         yield partial(_score, team, zero3)
         for rank in team:
@@ -187,7 +192,7 @@ def _tasks(connection: Connection) -> Iterator[tuple[list[list[Example]], bool]]
 def _load(role: _Role) -> tuple[Any, Any]:
     device = f"cuda:{role.index}" if gpus() else "cpu"
     if role.port is None:
-        return forward.load(role.model, device, role.threads)
+        return forward.load(role.model, role.precision, device, role.threads)
     return _load_part(role, device)
 
 
@@ -208,18 +213,15 @@ def _load_part(role: _Role, device: str) -> tuple[Any, Any]:
     deepspeed.init_distributed("gloo" if device == "cpu" else "nccl")
     if device == "cpu":
         torch.set_num_threads(role.threads)
-        dtype = torch.float32
     else:
         torch.cuda.set_device(device)
-        dtype = load_config(role.model).dtype
     settings = {
         "train_micro_batch_size_per_gpu": 1,
         "zero_optimization": {"stage": 3},
-        "bf16": {"enabled": dtype is torch.bfloat16},
-        "fp16": {"enabled": dtype is torch.float16},
+        "bf16": {"enabled": role.precision == "bfloat16"},
     }
     shared = HfDeepSpeedConfig(settings)  # from_pretrained finds it as long as it is referenced
-    loaded = load_model(role.model, dtype=dtype)
+    loaded = load_model(role.model, dtype=getattr(torch, role.precision))
     engine, *_ = deepspeed.initialize(model=loaded.base_model, config=shared.config)
     engine.eval()
     return engine, loaded.get_output_embeddings()

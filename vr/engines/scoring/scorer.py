@@ -25,7 +25,7 @@ from vr.engines.scoring import forward, ranks
 from vr.engines.scoring.forward import BatchScorer, Score
 from vr.execution import resume
 from vr.renderers.example import Example
-from vr.renderers.model_directory import load_config, positions, require_model, unknown_id, vocabulary
+from vr.renderers.model_directory import load_config, positions, require_model, unknown_id, vocabulary, weight_bytes
 from vr.settings.machine import Machine, gpus
 from vr.tables.schemas import Traces
 from vr.tables.vocabulary import TRACE_KEY
@@ -49,16 +49,16 @@ class ExampleError(ValueError):
 
 
 @contextmanager
-def scorer(model: str | Path, machine: Machine) -> Iterator[Scorer]:
+def scorer(model: str | Path, precision: str, machine: Machine) -> Iterator[Scorer]:
     """The function that scores blocks of examples under a model; it can be called any number of times.
 
     The model is loaded for the first block that has examples, in this process or in ranks, and kept until the end.
-    The computation is in float32 on a CPU; on a GPU it is in the weights' own precision, with the log-sum-exp in
-    float32. Sums are float64. Batches are formed within a block, so the scores depend neither on other blocks nor on
-    the number of ranks.
+    The log-sum-exp is float32 whatever the precision, and sums are float64. Batches are formed within a block, so the
+    scores depend neither on other blocks nor on the number of ranks.
 
     Args:
         model: a model directory.
+        precision: float32 | bfloat16, of the computation up to the logits.
 
     Raises:
         FileNotFoundError, ValueError: no such model, or it is not whole.
@@ -69,14 +69,14 @@ def scorer(model: str | Path, machine: Machine) -> Iterator[Scorer]:
     """
     require_model(model)
     with ExitStack() as stack:
-        yield _BlockScorer(model, machine, stack)
+        yield _BlockScorer(model, precision, machine, stack)
 
 
 class _BlockScorer:
     """What `scorer` gives: it loads the model for the first block that has examples, and `stack` unloads it."""
 
-    def __init__(self, model: str | Path, machine: Machine, stack: ExitStack) -> None:
-        self.model, self.machine, self.stack = model, machine, stack
+    def __init__(self, model: str | Path, precision: str, machine: Machine, stack: ExitStack) -> None:
+        self.model, self.precision, self.machine, self.stack = model, precision, machine, stack
 
     @cached_property
     def longest(self) -> int:
@@ -90,7 +90,7 @@ class _BlockScorer:
 
     @cached_property
     def score_batches(self) -> BatchScorer:
-        return self.stack.enter_context(_load(self.model, self.machine))
+        return self.stack.enter_context(_load(self.model, self.precision, self.machine))
 
     def __call__(self, examples: Sequence[Example], token_logps: bool) -> list[Score]:
         for index, example in enumerate(examples):
@@ -102,7 +102,7 @@ class _BlockScorer:
         if n_too_long:
             n, longest = len(examples), self.longest
             logger.warning("%d of %d examples are longer than %d tokens: not scored", n_too_long, n, longest)
-        made = list(batches(lengths, token_budget(self.machine)))
+        made = list(batches(lengths, token_budget(self.machine, gpus())))
         results = self.score_batches([[examples[i] for i in batch] for batch in made], token_logps)
         scores = [_unscored(example) for example in examples]
         for batch, found in zip(made, results, strict=True):
@@ -139,18 +139,23 @@ def _positions(model: str | Path) -> int:
     return positions(model)
 
 
-def _load(model: str | Path, machine: Machine) -> AbstractContextManager[BatchScorer]:
+def _load(model: str | Path, precision: str, machine: Machine) -> AbstractContextManager[BatchScorer]:
     n_ranks = machine.score_ranks or gpus() or 1
     if 0 < gpus() < n_ranks:
         raise ValueError(f"score_ranks = {n_ranks}: this machine has {gpus()} GPUs")
+    threads = machine.threads_of(weight_bytes(model), n_ranks)
+    if not gpus():
+        budget = token_budget(machine, 0)
+        logger.info("scoring on CPU: %s, %d x %d thread(s), %d tokens a batch", precision, n_ranks, threads, budget)
     if n_ranks == 1 and not machine.score_zero3:
-        return nullcontext(forward.batch_scorer(*forward.load(model, "cuda" if gpus() else "cpu", machine.threads)))
-    return ranks.start(model, n_ranks, zero3=machine.score_zero3, threads=machine.threads)
+        device = "cuda" if gpus() else "cpu"
+        return nullcontext(forward.batch_scorer(*forward.load(model, precision, device, threads)))
+    return ranks.start(model, precision, n_ranks, zero3=machine.score_zero3, threads=threads)
 
 
-def token_budget(machine: Machine) -> int:
+def token_budget(machine: Machine, n_gpus: int) -> int:
     """Tokens in one batch. More of them do not stay in a CPU's cache, fewer leave a GPU idle."""
-    return machine.score_tokens or (16384 if gpus() else 2048)
+    return machine.score_tokens or (16384 if n_gpus else 2048)
 
 
 def batches(lengths: Mapping[int, int], budget: int) -> Iterator[list[int]]:

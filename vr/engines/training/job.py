@@ -9,7 +9,8 @@ from typing import Any
 from vr.engines.training.checkpoint import is_complete
 from vr.engines.training.layout import Layout
 from vr.engines.training.training_set import TrainingSetStats
-from vr.settings.params import Train
+from vr.settings.machine import Machine
+from vr.settings.training import Train
 from vr.tables.files import atomic_file, remove
 
 log = logging.getLogger(__name__)
@@ -20,19 +21,18 @@ def deepspeed_config(zero_stage: int) -> Path:
     return Path(__file__).with_name("deepspeed") / f"zero{zero_stage}.json"
 
 
-def write(folder: Path, base: Path, params: Train, stats: TrainingSetStats, layout: Layout, save_steps: int) -> Path:
+def write(folder: Path, base: Path, params: Train, stats: TrainingSetStats, layout: Layout, machine: Machine) -> Path:
     """Write the job of the set in `folder/rows`; its model and checkpoints go to `folder/run`.
 
-    Args:
-        save_steps: optimisation steps between two checkpoints.
-
     Returns:
-        `folder/job.json`: `arguments`, LLaMA-Factory's, and `denominator`, see `worker.weighted_trainer`.
+        `folder/job.json`: `arguments`, LLaMA-Factory's; `denominator`, see `worker.weighted_trainer`; and
+        `checkpoint_s`, the seconds between two checkpoints at most.
     """
     constant = stats.normalizer_tokens * layout.batch * stats.weight_mean
     content = {
-        "arguments": _arguments(folder, base, params, stats, layout) | {"save_steps": save_steps},
+        "arguments": _arguments(folder, base, params, stats, layout) | {"save_steps": machine.checkpoint_steps},
         "denominator": constant if params.normalizer == "constant" else None,
+        "checkpoint_s": 60 * machine.checkpoint_minutes,
     }
     job = folder / "job.json"
     with atomic_file(job) as part:
@@ -46,7 +46,10 @@ def _arguments(folder: Path, base: Path, params: Train, stats: TrainingSetStats,
     arguments = {
         "stage": "sft",
         "do_train": True,
-        "finetuning_type": "full",
+        "finetuning_type": params.method,
+        "lora_rank": params.lora.rank,  # read by method lora alone, as the next two
+        "lora_alpha": params.lora.alpha,
+        "lora_target": "all" if params.lora.targets == "all" else ",".join(params.lora.targets),
         "model_name_or_path": str(base),
         "trust_remote_code": False,
         "flash_attn": "auto",

@@ -17,7 +17,8 @@ _KEPT_FILES = (
     *("special_tokens_map.json", "added_tokens.json"),
 )
 """Files that a trained model takes over from its base."""
-_DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+"""The precisions of a training as config.json and torch name them."""
 
 
 def publish(trained: Path, base: Path, out: Path, *, precision: str, turn_ends: Sequence[int]) -> None:
@@ -44,7 +45,7 @@ def publish(trained: Path, base: Path, out: Path, *, precision: str, turn_ends: 
         for name in _KEPT_FILES:
             if (base / name).is_file():
                 shutil.copyfile(base / name, part / name)  # without the mode: the base may be read-only
-        _change_config(part / "config.json", _DTYPES[precision], turn_ends[0])
+        _change_config(part / "config.json", DTYPES[precision], turn_ends[0])
         _change(part / "generation_config.json", {"eos_token_id": list(turn_ends)})
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
             _end_turns_in(part / name)

@@ -1,8 +1,9 @@
 """Supervised training of one model: weighted rows in, a model directory out.
 
-LLaMA-Factory trains all parameters under DeepSpeed, in processes of its own (worker.py). This module saves the set,
-lays the global batch out (layout.py), runs the processes (job.py, launch.py), resumes after a kill, and hands the
-model over (publish.py). It knows no stage and no params.yaml, and trains on one node.
+LLaMA-Factory trains all weights, or adapters beside them, under DeepSpeed, in processes of its own (worker.py). This
+module saves the set, lays the global batch out (layout.py), runs the processes (job.py, launch.py), resumes after a
+kill, adds adapters to the weights (adapters.py), and hands the model over (publish.py). It knows no stage and no
+params.yaml, and trains on one node.
 """
 
 import filecmp
@@ -14,19 +15,19 @@ from pathlib import Path
 
 import polars as pl
 
-from vr.engines.training import job, training_set
+from vr.engines.training import adapters, job, training_set
 from vr.engines.training.checkpoint import is_complete, mark_complete
 from vr.engines.training.launch import launch
-from vr.engines.training.layout import Layout, cores, lay_out
+from vr.engines.training.layout import Layout, has_bf16, lay_out, most_rows
 from vr.engines.training.publish import publish
 from vr.engines.training.training_set import TrainingSetStats
 from vr.execution import code
 from vr.execution.work_folder import fingerprint, work_folder
-from vr.renderers.model_directory import vocabulary
+from vr.renderers.model_directory import vocabulary, weight_bytes
 from vr.renderers.tokenizer import load_tokenizer, require_turn_markers, turn_ends
 from vr.renderers.training_rows import WeightedExample
-from vr.settings.machine import Machine, gpus
-from vr.settings.params import Train
+from vr.settings.machine import Machine, cores, gpus
+from vr.settings.training import Train
 from vr.tables.files import atomic_file, remove
 
 log = getLogger(__name__)
@@ -81,35 +82,43 @@ def train(
 
     Raises:
         FileNotFoundError, ValueError: no model in `base`, or it is not whole.
-        ValueError: the batch cannot be laid out on this machine; the rows leave nothing to train on, or have token ids
-            that the model does not know; the tokenizer has no single token that ends a turn.
+        ValueError: the batch cannot be laid out on this machine; the model lacks a layer that is to get
+            adapters; the rows leave nothing to train on, or have token ids that the model does not know; the tokenizer
+            has no single token that ends a turn.
         RuntimeError: the training processes failed (the last lines that they wrote are in the message), the training
             came to weights that are no numbers, or another process trains the same model.
         OSError: the disk is full.
     """
     base, out, work_root = base.resolve(), out.resolve(), work_root.resolve()
-    layout = lay_out(params.batch_size * rows_per_question, machine, gpus(), cores())
     tokenizer = load_tokenizer(base)
     require_turn_markers(tokenizer)
+    size = weight_bytes(base)
+    most = most_rows(size, params.cutoff_len)
+    layout = lay_out(params.batch_size * rows_per_question, machine, gpus(), cores(), most)
+    threads = machine.threads_of(size, layout.ranks)
+    adapters.require_targets(base, params)
+    if params.precision == "bf16" and not layout.gpu and not has_bf16():
+        log.warning("%s: this processor has no instructions for bf16: fp32 is faster", out.name)
     with work_folder(work_root, f"train-{out.name}", _fingerprint(base, params, layout)) as folder:
         stats = _prepare_rows(
             rows, folder, cutoff_len=params.cutoff_len, multiple_of=layout.batch, vocabulary=vocabulary(base)
         )
         log.info(
-            "%s: %d rows (%d cut off, %d of padding), C = %.2f tokens, %s",
+            "%s: %d rows (%d cut off, %d of padding), C = %.2f tokens, %s, %d thread(s) a rank",
             out.name,
             stats.rows,
             stats.rows_truncated,
             stats.padding_rows,
             stats.normalizer_tokens,
             layout,
+            threads,
         )
-        run = folder / "run"
-        if not is_complete(run):
-            launch(job.write(folder, base, params, stats, layout, machine.checkpoint_steps), layout, machine.threads)
+        if not is_complete(run := folder / "run"):
+            launch(job.write(folder, base, params, stats, layout, machine), layout, threads)
             mark_complete(run)
         result = Training(stats, curves(run / "trainer_state.json"))
-        publish(run, base, out, precision=params.precision, turn_ends=turn_ends(tokenizer))
+        weights = run if params.method == "full" else adapters.merge(base, run, folder / "merged", params.precision)
+        publish(weights, base, out, precision=params.precision, turn_ends=turn_ends(tokenizer))
         return result
 
 

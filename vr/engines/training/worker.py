@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from math import isfinite
@@ -27,7 +28,7 @@ _NOT_NEEDED = ("matplotlib", "scipy")
 """Modules that the libraries import if they can, that training does not use, and that take long to import."""
 
 
-def weighted_trainer(base: type, denominator: float | None) -> type:
+def weighted_trainer(base: type, denominator: float | None, checkpoint_s: float) -> type:
     """LLaMA-Factory's trainer class `base` with the loss of the method (App. C).
 
     The loss of a step is sum_i w_i nll_i / D over the rows of all ranks and accumulation steps.
@@ -42,12 +43,15 @@ def weighted_trainer(base: type, denominator: float | None) -> type:
 
     class WeightedTrainer(base):
         def __init__(self, *args: Any, data_collator: Any, train_dataset: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            # LLaMA-Factory does so with the weights that are trained, not with those that have adapters beside them.
+            if not kwargs["args"].bf16:
+                kwargs["model"].float()
             super().__init__(*args, data_collator=collate, train_dataset=Rows(train_dataset.data), **kwargs)
             # True: the loss is divided by the step's D alone, not by the number of accumulation steps as well.
             self.model_accepts_loss_kwargs = True
             for callback in _without_printing(self):
                 self.add_callback(callback)
-            self.add_callback(_checkpoint_bookkeeping())
+            self.add_callback(_checkpoint_bookkeeping(checkpoint_s))
 
         def get_train_dataloader(self) -> Any:
             loader = super().get_train_dataloader()
@@ -126,15 +130,19 @@ def _without_printing(trainer: Any) -> list[Any]:
     return [Progress()]
 
 
-def _checkpoint_bookkeeping() -> Any:
+def _checkpoint_bookkeeping(checkpoint_s: float) -> Any:
+    """Args: checkpoint_s: seconds after which a checkpoint is saved before its step comes."""
     from transformers import TrainerCallback
 
     class CheckpointBookkeeping(TrainerCallback):
         """Marks a whole checkpoint, and only then removes the one before it; none at the end, where the model is."""
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            if state.global_step >= state.max_steps:
-                control.should_save = False
+        saved = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            is_due = torch.tensor(time.monotonic() > self.saved + checkpoint_s, device=args.device)
+            torch.distributed.broadcast(is_due, 0)  # all ranks save, or none
+            control.should_save = (control.should_save or bool(is_due)) and state.global_step < state.max_steps
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             torch.distributed.barrier()  # until then another rank may still be writing
@@ -144,6 +152,7 @@ def _checkpoint_bookkeeping() -> Any:
                 for other in here.parent.glob("checkpoint-*"):
                     if other != here:
                         shutil.rmtree(other)
+            self.saved = time.monotonic()
 
     return CheckpointBookkeeping()
 
@@ -184,7 +193,9 @@ def main(job: dict[str, Any]) -> None:
     from llamafactory.train.sft import workflow
     from llamafactory.train.tuner import run_exp
 
-    workflow.CustomSeq2SeqTrainer = weighted_trainer(workflow.CustomSeq2SeqTrainer, job["denominator"])
+    workflow.CustomSeq2SeqTrainer = weighted_trainer(
+        workflow.CustomSeq2SeqTrainer, job["denominator"], job["checkpoint_s"]
+    )
     run_exp(job["arguments"])
 
 

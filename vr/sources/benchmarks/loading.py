@@ -48,17 +48,10 @@ def require_source(name: str) -> None:
     Raises:
         ValueError: there is none.
     """
-    if name in CATALOGUE or name in miniature.BENCHMARKS or (name.startswith(_GYM) and _is_generator(name)):
+    if name in CATALOGUE or name in miniature.BENCHMARKS or name.startswith(_GYM):
         return
-    there_are = ", ".join([*CATALOGUE, *miniature.BENCHMARKS, f"{_GYM}NAME for a generator of reasoning_gym"])
+    there_are = ", ".join([*CATALOGUE, *miniature.BENCHMARKS, f"{_GYM}LABEL for a generator of reasoning_gym"])
     raise ValueError(f"params.yaml: benchmark.{name}: no such benchmark (there are: {there_are})")
-
-
-def _is_generator(name: str) -> bool:
-    import reasoning_gym  # noqa: F401  # seconds to import; it fills the list below
-    from reasoning_gym.factory import DATASETS
-
-    return name.removeprefix(_GYM) in DATASETS
 
 
 def _published(name: str, entry: Entry, settings: HubBenchmark, folder: str | None) -> dy.DataFrame[schemas.Benchmark]:
