@@ -52,6 +52,18 @@ def test_what_an_earlier_run_has_made_is_measured(tmp_path, monkeypatch, tiny_mo
     assert stages["evaluate@initial-miniature_test"].tokens != 300 * 8 * 40  # it was not evaluated
 
 
+def test_hours_of_the_steps_add_up_to_those_of_the_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = planning.make(MINIATURE, Path("none.yaml"), Path("data"), Path("models"))
+    steps = page._by_step(plan.stages, plan.clock)
+    assert list(steps) == ["training", "sampling", "scoring", "evaluation", "the rest"]
+    assert min(steps.values()) > 0
+    assert sum(steps.values()) == pytest.approx(sum(s.times * plan.clock.seconds(s.work) for s in plan.stages))
+    of_seed = [plan.clock.seconds(s.work) for s in plan.stages if s.name.startswith("score_")]
+    assert len(of_seed) == 2  # under pi_0 and under q
+    assert steps["scoring"] == pytest.approx(4 * sum(of_seed))  # four seeds
+
+
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_every_recipe_is_planned_on_eight_h100(recipe, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -57,12 +57,23 @@ def _totals(planned: Sequence[Stage], clock: Clock) -> Iterator[str]:
     summed = sum(stage.times * clock.seconds(stage.work) for stage in planned)
     at_once, whole = clock.machine.stages_at_once or 1, hours.of_run(planned, clock)
     yield f"all stages, one after another: {duration(summed)}; with stages_at_once = {at_once}: {duration(whole)}"
+    yield "of these " + ", ".join(f"{step} {duration(took)}" for step, took in _by_step(planned, clock).items())
     used = disk.of_run(planned, clock.shape)
     yield (
         f"disk: tables {_bytes(used.tables)}, models {_bytes(used.models)}, a training's checkpoints meanwhile "
         f"{_bytes(used.checkpoints)};"
     )
     yield f"      {_bytes(used.linked)} where DVC's cache is linked, {_bytes(used.copied)} where it is a copy"
+
+
+def _by_step(planned: Sequence[Stage], clock: Clock) -> dict[str, float]:
+    """Seconds of the steps of the method, one stage after another."""
+    found = dict.fromkeys(("training", "sampling", "scoring", "evaluation", "the rest"), 0.0)
+    for stage in planned:
+        steps = {Training: "training", Scoring: "scoring", Drawing: "sampling"}
+        step = "evaluation" if stage.name.startswith("evaluate@") else steps.get(type(stage.work), "the rest")
+        found[step] += stage.times * clock.seconds(stage.work)
+    return found
 
 
 def _basis(planned: Sequence[Stage], run: Run, clock: Clock) -> Iterator[str]:
