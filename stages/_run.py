@@ -92,7 +92,9 @@ def run(main: Callable[..., None]) -> None:
 
 def _record(name: str) -> None:
     """Add a line to SECONDS. What a stage has made is worth more than this record: a full disk is passed over."""
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    # The kernel counts what a process held before it became this program: of this one, its parent's memory.
+    most = max(int(own.split()[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)  # both in KiB
     line = {
         "stage": os.environ.get("DVC_STAGE", name).rpartition(":")[2],
         "seconds": round(time.time() - psutil.Process().create_time(), 1),

@@ -14,8 +14,8 @@ settings.register_profile("steady", deadline=None, database=None, derandomize=Tr
 settings.load_profile("steady")
 
 FIRST = (
-    *("test_pipeline.py", "test_interruption.py", "test_pipeline_variants.py", "test_reproduce.py"),
-    *("test_published.py", "test_recipes.py", "test_sandbox.py", "test_program_limits.py"),
+    *("test_pipeline.py", "test_smollm2.py", "test_interruption.py", "test_pipeline_variants.py"),
+    *("test_reproduce.py", "test_published.py", "test_recipes.py", "test_sandbox.py", "test_program_limits.py"),
     "test_benchmarks_evaluated.py",
 )
 """The longest files: they start first, so that the processes which share the tests end at about the same time."""

@@ -28,10 +28,10 @@ CHANGES = {
     "posterior_logps": "sampler",
     "baselines": [],
     "problems": {"gym": {"datasets": {"gsm_symbolic": {}}, "rows": 8, "seed": 0}},
-    "training": {"epochs": 2, "batch_size": 8, "precision": "bf16"},
+    "training": {"epochs": 1, "batch_size": 4, "precision": "bf16"},
     "sample_traces": {"max_tokens": 128, "precision": "float32"},  # as the scorer, so that they can be compared
-    "sample_answers": {"samples": 2},
-    "evaluate": {"models": ["final"], "benchmarks": ["gym_gsm_symbolic_known"], "max_tokens": 128},
+    "sample_answers": {"samples": 2, "max_tokens": 24},
+    "evaluate": {"models": ["final"], "benchmarks": ["gym_gsm_symbolic_known"], "max_tokens": 64},
     "report": {"bootstrap": 200},
 }
 
