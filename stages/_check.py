@@ -24,10 +24,9 @@ from vr.settings.params import (
     SampleTraces,
     Shared,
 )
-from vr.settings.training import Train, TrainBaseline, TrainFinal, TrainInitial, TrainPosterior
+from vr.settings.training import TRAININGS
 from vr.sources import benchmarks, gguf, gym
 
-TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
 LONGEST_ON_CPU = 8192
 """Tokens of a trace; every recipe for GPUs asks for more, every one for CPUs for less."""
 PROMPTS = ("reasoner", "posterior_A", "posterior_B", "untrained")

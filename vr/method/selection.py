@@ -82,11 +82,10 @@ def build_sft(
         problems: as for `build`.
     """
     rows = pl.DataFrame({"row": range(settings.rows_per_question)}, schema={"row": pl.Int32})
-    for frame in problems:
-        for block in frame.iter_slices(_QUESTIONS_AT_ONCE):
-            places = block.select("problem_id", origin=pl.lit("original"))
-            places = places.join(rows, how="cross", maintain_order="left_right")
-            yield _own_rows(places, _references(block, renderer))
+    for block in _blocks(problems):
+        places = block.select("problem_id", origin=pl.lit("original"))
+        places = places.join(rows, how="cross", maintain_order="left_right")
+        yield _own_rows(places, _references(block, renderer))
 
 
 def _selected(weights: dy.DataFrame[Weights], selection: str) -> pl.DataFrame:

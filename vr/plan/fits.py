@@ -10,14 +10,12 @@ from vr.plan import disk, memory
 from vr.plan.hours import Clock
 from vr.plan.work import Drawing, Scoring, Stage, Training
 from vr.settings.consistency import Document
-from vr.settings.training import Train, TrainBaseline, TrainFinal, TrainInitial, TrainPosterior
+from vr.settings.training import TRAININGS
 
 GIB = 2.0**30
 ROOM = 0.95
 """Share of a device's memory that can be used: allocators leave gaps."""
-_SECTIONS: dict[str, type[Train]] = {
-    section.section: section for section in (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
-}
+_SECTIONS = {training.section: training for training in TRAININGS}
 
 
 def lines(planned: Sequence[Stage], clock: Clock, document: Document, free: float | None) -> list[str]:

@@ -173,7 +173,7 @@ def settled(machine: Machine, hardware: Hardware) -> Machine:
             "score_ranks": machine.score_ranks or max(1, n),
             "verify_workers": machine.verify_workers or hardware.cores,
             "score_tokens": token_budget(machine, n),
-            "stages_at_once": machine.stages_at_once or (1 if n else min(2, hardware.cores)),
+            "stages_at_once": machine.at_once_on(n, hardware.cores),
         }
     )
 

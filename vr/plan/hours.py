@@ -155,7 +155,7 @@ def of_run(planned: Sequence[Stage], clock: Clock) -> float:
     """Seconds of a run by `make repro`: in each phase as long as its longest stage, as all stages take `stages_at_once`
     at a time, or as they need of the cores, whichever is more. On GPUs it is the sum."""
     total = 0.0
-    at_once = clock.machine.stages_at_once or 1
+    at_once = clock.machine.at_once
     for phase in sorted({stage.phase for stage in planned}):
         here = [(stage, clock.seconds(stage.work)) for stage in planned if stage.phase == phase]
         summed = sum(stage.times * seconds for stage, seconds in here)

@@ -55,7 +55,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _totals(planned: Sequence[Stage], clock: Clock) -> Iterator[str]:
     summed = sum(stage.times * clock.seconds(stage.work) for stage in planned)
-    at_once, whole = clock.machine.stages_at_once or 1, hours.of_run(planned, clock)
+    at_once, whole = clock.machine.at_once, hours.of_run(planned, clock)
     yield f"all stages, one after another: {duration(summed)}; with stages_at_once = {at_once}: {duration(whole)}"
     yield "of these " + ", ".join(f"{step} {duration(took)}" for step, took in _by_step(planned, clock).items())
     used = disk.of_run(planned, clock.shape)
@@ -69,8 +69,8 @@ def _totals(planned: Sequence[Stage], clock: Clock) -> Iterator[str]:
 def _by_step(planned: Sequence[Stage], clock: Clock) -> dict[str, float]:
     """Seconds of the steps of the method, one stage after another."""
     found = dict.fromkeys(("training", "sampling", "scoring", "evaluation", "the rest"), 0.0)
+    steps = {Training: "training", Scoring: "scoring", Drawing: "sampling"}
     for stage in planned:
-        steps = {Training: "training", Scoring: "scoring", Drawing: "sampling"}
         step = "evaluation" if stage.name.startswith("evaluate@") else steps.get(type(stage.work), "the rest")
         found[step] += stage.times * clock.seconds(stage.work)
     return found

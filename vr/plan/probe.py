@@ -22,6 +22,7 @@ import psutil
 
 from vr.engines.training import job, launch, training_set
 from vr.engines.training.layout import Layout
+from vr.engines.training.publish import DTYPES
 from vr.plan.hardware import Precision, Speed, measured
 from vr.plan.hours import Clock
 from vr.plan.work import Drawing, Run, Scoring, Stage, Training
@@ -35,7 +36,6 @@ _SECONDS = 12.0
 """A measurement takes about this, beside its start."""
 _PROMPT = 16
 """Tokens of a prompt where decoding is measured: reading prompts is measured by the scorer."""
-_NAMES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def speed(base: Path, assumed: Speed, precision: Precision, run: Run, planned: Sequence[Stage]) -> Speed:
@@ -147,7 +147,7 @@ def _in_a_process(kind: str, base: Path, run: Run, precision: Precision, **numbe
     task = {
         "kind": kind,
         "base": str(base),
-        "precision": _NAMES[precision],
+        "precision": DTYPES[precision],
         "vocabulary": run.shape.vocabulary,
         **numbers,
     }

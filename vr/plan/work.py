@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from vr.engines.scoring.sampler_logps import N_COMPARED
 from vr.engines.training.layout import Layout, lay_out, most_rows
 from vr.plan import texts
 from vr.plan.hardware import Hardware, Precision, precision_of
@@ -269,16 +270,12 @@ def _traces(run: Run) -> Iterator[Stage]:
     yield Stage(f"score_initial@{shared.proposal}-*", k, 4, n, round(n * length), scoring, size)
     if posterior:
         q, length = ScorePosterior.read(run.document), prompt + run.trace
-        scored = min(n, SAMPLED_AND_SCORED) if from_sampler else n
+        scored = min(n, N_COMPARED) if from_sampler else n
         scoring = Scoring(scored, length, precision_of(q.precision, run.trained_precision))
         size = n * ROW + q.token_logps * tokens * LOGP
         yield Stage("score_posterior@*", k, 4, n, round(scored * length), scoring, size)
     if shared.estimator == "acc":
         yield from _answers(run, k)
-
-
-SAMPLED_AND_SCORED = 64
-"""Traces whose log-probs are compared where the sampler's are taken, about."""
 
 
 def _answers(run: Run, k: int) -> Iterator[Stage]:

@@ -21,7 +21,7 @@ from vr.settings.params import (
     Weigh,
 )
 from vr.settings.ranges import BASELINES, ENTRY_NAME
-from vr.settings.training import Train, TrainBaseline, TrainFinal, TrainInitial, TrainPosterior
+from vr.settings.training import TRAININGS
 
 Document = Mapping[str, Any]
 MADE_HERE = ("base", "initial", "posterior", "final", *BASELINES)
@@ -99,8 +99,7 @@ def _the_final_subset_is_a_part_of_the_questions(document: Document) -> Iterator
 
 def _a_step_takes_no_question_twice(document: Document) -> Iterator[str]:
     most = Problems.read(document).at_most
-    trainings: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
-    for training in trainings:
+    for training in TRAININGS:
         settings = training.read(document)
         if settings.source is None and most is not None and (size := settings.batch_size) > most:
             place = training.section if "batch_size" in document[training.section] else training.defaults

@@ -90,8 +90,12 @@ class Machine(Entries):
 
     @property
     def at_once(self) -> int:
+        """Independent stages that run side by side on this machine."""
+        return self.at_once_on(gpus(), cores())
+
+    def at_once_on(self, n_gpus: int, n_cores: int) -> int:
         """Independent stages that run side by side: two, one on GPUs or on one core, if the file does not say."""
-        return self.stages_at_once or (1 if gpus() else min(2, cores()))
+        return self.stages_at_once or (1 if n_gpus else min(2, n_cores))
 
     def threads_of(self, weight_bytes: int, processes: int = 1) -> int:
         """Compute threads of each of the CPU processes that work together with one model.

@@ -94,3 +94,7 @@ class TrainBaseline(Train):
     """A model of `baselines`."""
 
     section: ClassVar[str] = "train_baseline"
+
+
+TRAININGS: tuple[type[Train], ...] = (TrainInitial, TrainPosterior, TrainFinal, TrainBaseline)
+"""One for each model that is trained here; of all baselines together one."""
